@@ -1,0 +1,519 @@
+//! The keys of the TPS as merchants and customers pin them: signed by an offline root, numbered, with a maximum age.
+//!
+//! Merchants get the proof-signing keys and so verify proofs offline. Customers get the session keys and never a proof
+//! key: checking proofs is the merchant's business (K-73). Both get the keys that issue merchant certificates and the
+//! registry of assets.
+
+use crate::codec::{Canonical, DecodeError, check_version};
+use crate::hash::{Purpose, tagged};
+use crate::ids::{KeyId, RealmId};
+use crate::limits::{ASSET_EXPONENT_MAX, KEY_SET_BYTES_MAX, KEY_SET_KEYS_MAX, PROTOCOL_VERSION, SUITE};
+use crate::money::Asset;
+use crate::proof::verify::ProofKey;
+use crate::request::ProcessorKey;
+use crate::session::AgreementPublic;
+use crate::signature::{Domain, RootRole, Signature, SigningKey, strict_verify};
+use crate::time::Timestamp;
+
+/// What a key of the TPS does. A key has one role.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, borsh::BorshSerialize, borsh::BorshDeserialize,
+    serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum KeyRole {
+    /// Signs proofs and denials (Ed25519).
+    Proof = 1,
+    /// Signs merchant certificates (Ed25519).
+    Certificate = 2,
+    /// Agrees sessions with customers (X25519).
+    Session = 3,
+    /// Signs key sets (Ed25519); never inside one.
+    Root = 4,
+}
+
+/// Who a key set is for; it decides which roles may stand in it.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Hash, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum Audience {
+    /// Proof and certificate keys.
+    Merchant = 1,
+    /// Session and certificate keys.
+    Customer = 2,
+}
+
+impl Audience {
+    /// Whether keys of `role` belong into a set for this audience.
+    pub const fn may_hold(self, role: KeyRole) -> bool {
+        matches!(
+            (self, role),
+            (_, KeyRole::Certificate) | (Self::Merchant, KeyRole::Proof) | (Self::Customer, KeyRole::Session)
+        )
+    }
+}
+
+/// The id of a public key: the first eight bytes of the tagged hash of its role byte and its 32 bytes.
+pub fn key_id(role: KeyRole, public: &[u8; 32]) -> KeyId {
+    let mut named = [0; 33];
+    named[0] = role as u8;
+    named[1..].copy_from_slice(public);
+    let mut id = [0; 8];
+    id.copy_from_slice(&tagged(Purpose::KEY_ID, &named)[..8]);
+    KeyId(id)
+}
+
+/// One key with its validity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize)]
+pub struct KeyEntry {
+    /// What it does.
+    pub role: KeyRole,
+    /// Its id, as [`key_id`] computes it.
+    pub id: KeyId,
+    /// The public key: Ed25519, or X25519 for [`KeyRole::Session`].
+    pub public: [u8; 32],
+    /// From when it may be used.
+    pub valid_from: Timestamp,
+    /// Until when it may be used.
+    pub valid_until: Timestamp,
+    /// Whether it must not be believed any more, whatever its validity.
+    pub revoked: bool,
+}
+
+impl KeyEntry {
+    /// An entry with the id computed, not revoked.
+    pub fn new(role: KeyRole, public: [u8; 32], valid_from: Timestamp, valid_until: Timestamp) -> Self {
+        Self { role, id: key_id(role, &public), public, valid_from, valid_until, revoked: false }
+    }
+
+    fn covers(&self, at: Timestamp) -> bool {
+        !self.revoked && self.valid_from <= at && at <= self.valid_until
+    }
+}
+
+/// One asset of the registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize)]
+pub struct AssetEntry {
+    /// Its code.
+    pub asset: Asset,
+    /// Decimal places when it is shown; never changes.
+    pub exponent: u8,
+}
+
+/// What the root signs. Encoding: borsh, fields in this order.
+#[derive(Clone, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize)]
+pub struct KeySet {
+    version: u8,
+    suite: u8,
+    /// The installation.
+    pub realm: RealmId,
+    /// Who it is for.
+    pub audience: Audience,
+    /// Grows with every set that the root signs.
+    pub number: u64,
+    /// When the root signed it.
+    pub issued_at: Timestamp,
+    /// How long after `issued_at` it may be relied upon, in milliseconds: a revocation is known after that time at most.
+    pub age_max_ms: u64,
+    /// Home cell that the accounts of the audience are served by; 0 today.
+    pub route: u16,
+    /// The keys, at most 64.
+    pub keys: Vec<KeyEntry>,
+    /// The assets, at most 64.
+    pub assets: Vec<AssetEntry>,
+}
+
+impl KeySet {
+    /// A set of the current version.
+    pub fn new(realm: RealmId, audience: Audience, number: u64, issued_at: Timestamp, age_max_ms: u64) -> Self {
+        Self {
+            version: PROTOCOL_VERSION,
+            suite: SUITE,
+            realm,
+            audience,
+            number,
+            issued_at,
+            age_max_ms,
+            route: 0,
+            keys: Vec::new(),
+            assets: Vec::new(),
+        }
+    }
+
+    /// The signed set. Only the offline root does this.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the set is not well formed, for example a proof key in a set for customers.
+    pub fn sign(self, root: &SigningKey<RootRole>) -> Result<SignedKeySet, DecodeError> {
+        self.check()?;
+        let signature = root.sign(Domain::<RootRole>::KEY_SET, &Canonical::encode(&self)).0;
+        Ok(SignedKeySet { set: self, signature })
+    }
+}
+
+impl Canonical for KeySet {
+    const NAME: &'static str = "key set";
+    const BYTES_MAX: usize = KEY_SET_BYTES_MAX - 64;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        let field = |field| Err(DecodeError::Field { what: Self::NAME, field });
+        check_version(Self::NAME, self.version, PROTOCOL_VERSION, self.suite)?;
+        if self.keys.len() > KEY_SET_KEYS_MAX {
+            return field("number of keys");
+        }
+        if self.assets.is_empty() || self.assets.len() > KEY_SET_KEYS_MAX {
+            return field("number of assets");
+        }
+        for (index, key) in self.keys.iter().enumerate() {
+            if !self.audience.may_hold(key.role) {
+                return field("key role: not for this audience");
+            }
+            if key.id != key_id(key.role, &key.public) {
+                return field("key id");
+            }
+            if key.valid_until <= key.valid_from {
+                return field("key validity");
+            }
+            if self.keys[..index].iter().any(|earlier| earlier.id == key.id || earlier.public == key.public) {
+                return field("key: it stands there twice");
+            }
+        }
+        for (index, entry) in self.assets.iter().enumerate() {
+            if !entry.asset.is_valid() || entry.exponent > ASSET_EXPONENT_MAX {
+                return field("asset");
+            }
+            if self.assets[..index].iter().any(|earlier| earlier.asset == entry.asset) {
+                return field("asset: it stands there twice");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key set with the root's signature over its canonical bytes; not yet verified.
+#[derive(Clone, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize)]
+pub struct SignedKeySet {
+    set: KeySet,
+    signature: [u8; 64],
+}
+
+impl Canonical for SignedKeySet {
+    const NAME: &'static str = "key set";
+    const BYTES_MAX: usize = KEY_SET_BYTES_MAX;
+
+    fn check(&self) -> Result<(), DecodeError> {
+        self.set.check()
+    }
+}
+
+/// Why a key set is not relied upon.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    /// Not signed by the pinned root.
+    #[error("the key set is not signed by the pinned root key: it was altered, or belongs to another TPS")]
+    WrongRoot,
+    /// Made for the other side.
+    #[error("the key set is for a {actual:?}, here a set for a {expected:?} is needed: ask the TPS's operator for that one")]
+    WrongAudience {
+        /// Who it should be for.
+        expected: Audience,
+        /// Who it is for.
+        actual: Audience,
+    },
+    /// Another installation.
+    #[error("the key set belongs to realm {actual}, expected {expected}")]
+    WrongRealm {
+        /// The realm pinned.
+        expected: RealmId,
+        /// The realm of the set.
+        actual: RealmId,
+    },
+    /// An older set is offered in place of a newer one.
+    #[error("the key set has number {actual}, but number {minimum} is already pinned: fetch the newest key set")]
+    LowerNumber {
+        /// The lowest number accepted.
+        minimum: u64,
+        /// The number of the set.
+        actual: u64,
+    },
+    /// Older than its maximum age.
+    #[error("the key set expired at {expired_at}: fetch a new key set from the TPS's operator")]
+    TooOld {
+        /// Issue time and maximum age.
+        expired_at: Timestamp,
+    },
+    /// Signed in the future.
+    #[error("the key set is dated {issued_at}, which lies ahead: check this machine's clock")]
+    FromTheFuture {
+        /// Issue time.
+        issued_at: Timestamp,
+    },
+    /// No such key.
+    #[error("key {0} is not in the pinned key set: fetch the newest key set")]
+    UnknownKey(KeyId),
+    /// The root no longer vouches for it.
+    #[error("key {0} was revoked")]
+    Revoked(KeyId),
+    /// The key must not be used at that time.
+    #[error("key {key} was not valid at {at}")]
+    OutsideValidity {
+        /// The key.
+        key: KeyId,
+        /// The time asked about.
+        at: Timestamp,
+    },
+    /// No session key is valid now.
+    #[error("no session key of the TPS is valid at {0}: fetch the newest key set")]
+    NoSessionKey(Timestamp),
+}
+
+/// How far ahead of this machine's clock a set may be dated: clocks differ.
+const CLOCK_TOLERANCE_MS: u64 = 5 * crate::time::MINUTE_MS;
+
+impl SignedKeySet {
+    /// Checks signature, realm (where one is pinned), audience, number and age.
+    ///
+    /// # Errors
+    /// [`KeySetError`], in that order.
+    pub fn verify(
+        &self,
+        root: &[u8; 32],
+        realm: Option<RealmId>,
+        audience: Audience,
+        now: Timestamp,
+        number_min: u64,
+    ) -> Result<PinnedKeySet, KeySetError> {
+        let message = Canonical::encode(&self.set);
+        strict_verify(root, Domain::<RootRole>::KEY_SET, &[&message], &Signature(self.signature))
+            .map_err(|_| KeySetError::WrongRoot)?;
+        if let Some(expected) = realm.filter(|expected| *expected != self.set.realm) {
+            return Err(KeySetError::WrongRealm { expected, actual: self.set.realm });
+        }
+        if self.set.audience != audience {
+            return Err(KeySetError::WrongAudience { expected: audience, actual: self.set.audience });
+        }
+        if self.set.number < number_min {
+            return Err(KeySetError::LowerNumber { minimum: number_min, actual: self.set.number });
+        }
+        let pinned = PinnedKeySet(self.set.clone());
+        pinned.check_age(now)?;
+        Ok(pinned)
+    }
+
+    /// The realm that the set claims, before verification: for messages to people only.
+    pub fn claimed_realm(&self) -> RealmId {
+        self.set.realm
+    }
+}
+
+/// A key set that the root vouches for. Only [`SignedKeySet::verify`] makes one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PinnedKeySet(KeySet);
+
+impl PinnedKeySet {
+    /// Whether the set may still be relied upon; ask again whenever it is used after a while.
+    ///
+    /// # Errors
+    /// [`KeySetError::TooOld`], [`KeySetError::FromTheFuture`].
+    pub fn check_age(&self, now: Timestamp) -> Result<(), KeySetError> {
+        if self.0.issued_at > now.plus(CLOCK_TOLERANCE_MS) {
+            return Err(KeySetError::FromTheFuture { issued_at: self.0.issued_at });
+        }
+        let expired_at = self.expires_at();
+        if now > expired_at { Err(KeySetError::TooOld { expired_at }) } else { Ok(()) }
+    }
+
+    /// The last moment at which the set may be relied upon.
+    pub fn expires_at(&self) -> Timestamp {
+        self.0.issued_at.plus(self.0.age_max_ms)
+    }
+
+    /// The installation.
+    pub fn realm(&self) -> RealmId {
+        self.0.realm
+    }
+
+    /// The number of the set.
+    pub fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// All entries.
+    pub fn keys(&self) -> &[KeyEntry] {
+        &self.0.keys
+    }
+
+    /// The assets.
+    pub fn assets(&self) -> &[AssetEntry] {
+        &self.0.assets
+    }
+
+    /// Decimal places of `asset`, or `None` where the registry does not know it.
+    pub fn asset_exponent(&self, asset: Asset) -> Option<u8> {
+        self.0.assets.iter().find(|entry| entry.asset == asset).map(|entry| entry.exponent)
+    }
+
+    /// The key `id` of `role` as valid at `at`.
+    ///
+    /// # Errors
+    /// [`KeySetError::UnknownKey`], [`KeySetError::Revoked`], [`KeySetError::OutsideValidity`].
+    pub fn key(&self, role: KeyRole, id: KeyId, at: Timestamp) -> Result<&KeyEntry, KeySetError> {
+        let entry = self.0.keys.iter().find(|entry| entry.role == role && entry.id == id);
+        let entry = entry.ok_or(KeySetError::UnknownKey(id))?;
+        if entry.revoked {
+            return Err(KeySetError::Revoked(id));
+        }
+        if entry.covers(at) { Ok(entry) } else { Err(KeySetError::OutsideValidity { key: id, at }) }
+    }
+
+    /// The proof-signing keys that are not revoked, for [`crate::proof::verify::Verifier`].
+    pub fn proof_keys(&self) -> impl Iterator<Item = ProofKey> + '_ {
+        let keys = self.0.keys.iter().filter(|entry| entry.role == KeyRole::Proof && !entry.revoked);
+        keys.map(|entry| ProofKey {
+            id: entry.id,
+            public: entry.public,
+            valid_from: entry.valid_from,
+            valid_until: entry.valid_until,
+        })
+    }
+
+    /// The TPS's session key to use at `now`: of those valid the one that became valid last.
+    ///
+    /// # Errors
+    /// [`KeySetError::NoSessionKey`], or what [`Self::check_age`] says.
+    pub fn session_key(&self, now: Timestamp) -> Result<ProcessorKey, KeySetError> {
+        self.check_age(now)?;
+        let valid = self.0.keys.iter().filter(|entry| entry.role == KeyRole::Session && entry.covers(now));
+        let newest = valid.max_by_key(|entry| (entry.valid_from, entry.id)).ok_or(KeySetError::NoSessionKey(now))?;
+        Ok(ProcessorKey { id: newest.id, public: AgreementPublic(newest.public), route: self.0.route })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn root() -> SigningKey<RootRole> {
+        SigningKey::from_seed([1; 32])
+    }
+
+    fn set(audience: Audience) -> KeySet {
+        let mut set = KeySet::new(RealmId([7; 16]), audience, 3, NOW, 1_000_000);
+        let other = if audience == Audience::Merchant { KeyRole::Proof } else { KeyRole::Session };
+        set.keys = vec![
+            KeyEntry::new(KeyRole::Certificate, [2; 32], NOW, NOW.plus(500_000)),
+            KeyEntry::new(other, [3; 32], NOW, NOW.plus(500_000)),
+            KeyEntry::new(other, [4; 32], NOW.plus(10), NOW.plus(500_000)),
+        ];
+        set.assets = vec![AssetEntry { asset: Asset::USD6, exponent: 6 }];
+        set
+    }
+
+    fn verify(set: KeySet, audience: Audience, now: Timestamp, number_min: u64) -> Result<PinnedKeySet, KeySetError> {
+        let signed = set.sign(&root()).unwrap();
+        assert_eq!(SignedKeySet::decode(&signed.encode()).unwrap(), signed);
+        signed.verify(&root().public(), None, audience, now, number_min)
+    }
+
+    #[test]
+    fn a_signed_set_verifies_and_answers() {
+        let pinned = verify(set(Audience::Merchant), Audience::Merchant, NOW, 3).unwrap();
+        assert_eq!(pinned.asset_exponent(Asset::USD6), Some(6));
+        assert_eq!(pinned.asset_exponent(Asset(*b"EUR\0\0\0\0\0")), None);
+        assert_eq!(pinned.proof_keys().count(), 2);
+        let id = key_id(KeyRole::Certificate, &[2; 32]);
+        assert!(pinned.key(KeyRole::Certificate, id, NOW).is_ok());
+        assert_eq!(pinned.key(KeyRole::Proof, id, NOW), Err(KeySetError::UnknownKey(id)));
+        let late = NOW.plus(500_001);
+        assert_eq!(pinned.key(KeyRole::Certificate, id, late), Err(KeySetError::OutsideValidity { key: id, at: late }));
+
+        let customer = verify(set(Audience::Customer), Audience::Customer, NOW, 0).unwrap();
+        assert_eq!(customer.session_key(NOW).unwrap().public.0, [3; 32]);
+        assert_eq!(customer.session_key(NOW.plus(10)).unwrap().public.0, [4; 32]);
+        assert_eq!(customer.session_key(NOW.plus(600_000)), Err(KeySetError::NoSessionKey(NOW.plus(600_000))));
+    }
+
+    // spec: K-73
+    #[test]
+    fn customers_get_no_proof_key() {
+        let mut wrong = set(Audience::Customer);
+        wrong.keys.push(KeyEntry::new(KeyRole::Proof, [9; 32], NOW, NOW.plus(1)));
+        assert!(wrong.clone().sign(&root()).is_err());
+        // Not even a root that signs anyway is believed.
+        let signature = root().sign(Domain::<RootRole>::KEY_SET, &Canonical::encode(&wrong)).0;
+        assert!(SignedKeySet::decode(&Canonical::encode(&SignedKeySet { set: wrong, signature })).is_err());
+        let pinned = verify(set(Audience::Customer), Audience::Customer, NOW, 0).unwrap();
+        assert_eq!(pinned.proof_keys().count(), 0);
+    }
+
+    #[test]
+    fn every_reason_to_refuse_is_told() {
+        let signed = set(Audience::Merchant).sign(&root()).unwrap();
+        let merchant = |root: &[u8; 32], realm, now, minimum| signed.verify(root, realm, Audience::Merchant, now, minimum);
+        let public = root().public();
+        let stranger = SigningKey::<RootRole>::from_seed([2; 32]).public();
+        assert_eq!(merchant(&stranger, None, NOW, 0), Err(KeySetError::WrongRoot));
+        let realm = RealmId([8; 16]);
+        assert!(matches!(merchant(&public, Some(realm), NOW, 0), Err(KeySetError::WrongRealm { .. })));
+        assert_eq!(merchant(&public, None, NOW, 4), Err(KeySetError::LowerNumber { minimum: 4, actual: 3 }));
+        assert!(merchant(&public, None, NOW.plus(1_000_000), 3).is_ok());
+        assert!(matches!(merchant(&public, None, NOW.plus(1_000_001), 3), Err(KeySetError::TooOld { .. })));
+        assert!(matches!(merchant(&public, None, Timestamp(NOW.0 - 600_000), 3), Err(KeySetError::FromTheFuture { .. })));
+        let audience = signed.verify(&public, None, Audience::Customer, NOW, 0);
+        assert!(matches!(audience, Err(KeySetError::WrongAudience { .. })));
+    }
+
+    #[test]
+    fn altered_sets_and_revoked_keys_are_refused() {
+        let bytes = set(Audience::Merchant).sign(&root()).unwrap().encode();
+        for index in 0..bytes.len() {
+            let mut altered = bytes.clone();
+            altered[index] ^= 1;
+            let Ok(decoded) = SignedKeySet::decode(&altered) else { continue };
+            assert!(decoded.verify(&root().public(), None, Audience::Merchant, NOW, 0).is_err(), "byte {index}");
+        }
+        let mut revoked = set(Audience::Merchant);
+        revoked.keys[1].revoked = true;
+        let id = revoked.keys[1].id;
+        let pinned = verify(revoked, Audience::Merchant, NOW, 0).unwrap();
+        assert_eq!(pinned.key(KeyRole::Proof, id, NOW), Err(KeySetError::Revoked(id)));
+        assert_eq!(pinned.proof_keys().count(), 1);
+    }
+
+    #[test]
+    fn malformed_sets_are_refused() {
+        type Change = fn(&mut KeySet);
+        let cases: [Change; 8] = [
+            |set| set.keys[0].id = KeyId([0; 8]),
+            |set| set.keys[0].valid_until = set.keys[0].valid_from,
+            |set| set.keys.push(set.keys[0]),
+            |set| set.keys[0] = KeyEntry::new(KeyRole::Root, [2; 32], NOW, NOW.plus(1)),
+            |set| set.assets.clear(),
+            |set| set.assets.push(set.assets[0]),
+            |set| set.assets[0].exponent = 19,
+            |set| set.version = 2,
+        ];
+        for (index, change) in cases.into_iter().enumerate() {
+            let mut wrong = set(Audience::Merchant);
+            change(&mut wrong);
+            assert!(wrong.sign(&root()).is_err(), "case {index}");
+        }
+    }
+
+    #[test]
+    fn key_ids_depend_on_the_role_and_are_frozen() {
+        let proof = key_id(KeyRole::Proof, &[5; 32]);
+        assert_ne!(proof, key_id(KeyRole::Certificate, &[5; 32]));
+        let vectors: serde_json::Value = serde_json::from_str(include_str!("../vectors/key_set.json")).unwrap();
+        assert_eq!(vectors["proof_key_id_of_05"], proof.to_string());
+        assert_eq!(vectors["signed_key_set"], hex::encode(set(Audience::Merchant).sign(&root()).unwrap().encode()));
+    }
+}

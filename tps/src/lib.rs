@@ -1,0 +1,9 @@
+//! The Transaction Processing Subsystem: the server that holds accounts, decides and signs.
+//!
+//! [`pipeline`] is the way of a payment on one screen; [`book`] what it reads and writes; [`store`] where it becomes
+//! durable; [`receive`] where it comes from; [`admin`] what the operator does.
+
+pub mod book;
+pub mod counters;
+pub mod pipeline;
+pub mod store;

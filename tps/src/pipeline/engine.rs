@@ -1,0 +1,401 @@
+//! The threads that drive the stages, and the queues between them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use protocol::enrolment::SignaturePolicy;
+use protocol::error::ErrorCode;
+use protocol::limits::BATCH_REQUESTS_MAX;
+use protocol::proof::batch::BatchSeed;
+use protocol::time::Timestamp;
+
+use super::clock::BatchClock;
+use super::crash_point::CrashPoint;
+use super::directory::Directory;
+use super::open::{Sealed, SessionKey, open_batch};
+use super::prove::{ProofSigner, ProvedBatch, prove_batch};
+use super::reveal::reveal;
+use super::sequence::{Committed, Sequenced, sequence_batch};
+use super::verify::verify_batch;
+use crate::book::Book;
+use crate::book::orders::{Done, Order, OrderError};
+use crate::counters::Counters;
+use crate::store::records::{Changes, MerchantRecord, Snapshot};
+use crate::store::{Reader, Store, StoreError};
+
+/// How many threads and how long queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Threads that open, verify and prove.
+    pub workers: usize,
+    /// Account shards, each with its own sequencer thread. Fixed once accounts exist.
+    pub shards: u16,
+    /// Requests that may wait for a worker; one more is answered `Overloaded`.
+    pub queue_requests: usize,
+    /// What is asked of customer signatures.
+    pub signature_policy: SignaturePolicy,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { workers, shards: 1, queue_requests: 16 * BATCH_REQUESTS_MAX, signature_policy: SignaturePolicy::Required }
+    }
+}
+
+/// The secret keys of a running TPS.
+pub struct EngineKeys {
+    /// Session keys, the current one first.
+    pub session: Vec<SessionKey>,
+    /// The proof-signing key.
+    pub signer: ProofSigner,
+}
+
+/// Something to do on a sequencer's thread; what it returns is called once the commit is durable.
+type Work = Box<dyn FnOnce(&mut Book, Timestamp) -> AfterCommit + Send>;
+type AfterCommit = Box<dyn FnOnce() + Send>;
+
+enum SequencerInput {
+    Batch(ProvedBatch),
+    Work(Work),
+}
+
+/// What one sequencer hands to the committer.
+struct Group {
+    changes: Changes,
+    sequenced: Vec<Sequenced>,
+    after: Vec<AfterCommit>,
+}
+
+/// Whether new requests are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Intake {
+    /// Yes.
+    Open = 0,
+    /// No: the server is about to stop.
+    Draining = 1,
+    /// No: too little disk space.
+    DiskLow = 2,
+}
+
+/// The pipeline of a running TPS.
+pub struct Engine {
+    intake: Sender<Sealed>,
+    sequencers: Vec<Sender<SequencerInput>>,
+    threads: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    reader: Arc<dyn Reader>,
+}
+
+struct Shared {
+    keys: EngineKeys,
+    config: EngineConfig,
+    clock: BatchClock,
+    directory: Directory,
+    counters: Arc<Counters>,
+    state: AtomicU8,
+}
+
+impl Engine {
+    /// Starts the pipeline over `store`.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub fn start(store: Box<dyn Store>, keys: EngineKeys, config: EngineConfig) -> Result<Self, StoreError> {
+        let reader = store.reader();
+        let snapshot = reader.snapshot()?;
+        let shared = Arc::new(Shared {
+            keys,
+            config,
+            clock: BatchClock::new(snapshot.next_batch, snapshot.clock),
+            directory: Directory::default(),
+            counters: Arc::new(Counters::default()),
+            state: AtomicU8::new(Intake::Open as u8),
+        });
+        for record in &snapshot.enrolments {
+            shared.directory.update(record);
+        }
+        Ok(Self::spawn(store, reader, shared, &snapshot))
+    }
+
+    fn spawn(store: Box<dyn Store>, reader: Arc<dyn Reader>, shared: Arc<Shared>, snapshot: &Snapshot) -> Self {
+        let config = shared.config;
+        let mut threads = Vec::new();
+        let mut start = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            let guarded = move || {
+                let _guard = AbortOnPanic;
+                body();
+            };
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(guarded);
+            threads.push(thread.expect("the system can start a thread"));
+        };
+
+        let (intake, requests) = bounded::<Sealed>(config.queue_requests);
+        // One group waits while another is written: what arrives meanwhile becomes one larger group.
+        let (groups_out, groups) = bounded::<Group>(1);
+        let (committed_out, committed) = bounded::<Vec<Committed>>(64);
+        let mut sequencers = Vec::new();
+        for shard in 0..config.shards {
+            let (out, input) = bounded::<SequencerInput>(64);
+            sequencers.push(out);
+            let book = Book::from_snapshot(snapshot, shard, config.shards);
+            let (shared, groups_out) = (Arc::clone(&shared), groups_out.clone());
+            start("tps-sequence", Box::new(move || run_sequencer(book, &shared, &input, &groups_out)));
+        }
+        for _ in 0..config.workers.max(1) {
+            let (shared, requests, sequencers) = (Arc::clone(&shared), requests.clone(), sequencers.clone());
+            start("tps-worker", Box::new(move || run_worker(&shared, &requests, &sequencers)));
+        }
+        let counters = Arc::clone(&shared.counters);
+        start("tps-commit", Box::new(move || run_committer(store, &counters, &groups, &committed_out)));
+        let (counters, store_reader) = (Arc::clone(&shared.counters), Arc::clone(&reader));
+        start("tps-reveal", Box::new(move || run_revealer(&*store_reader, &counters, &committed)));
+        Self { intake, sequencers, threads, shared, reader }
+    }
+
+    /// The session keys, the current one first.
+    pub fn session_keys(&self) -> &[SessionKey] {
+        &self.shared.keys.session
+    }
+
+    /// What is counted.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.shared.counters
+    }
+
+    /// Reads what was committed.
+    pub fn reader(&self) -> &Arc<dyn Reader> {
+        &self.reader
+    }
+
+    /// The TPS's time: the machine's clock, but never behind a batch.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Opens or closes the intake for new requests.
+    pub fn set_intake(&self, state: Intake) {
+        self.shared.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Whether new requests are taken.
+    pub fn intake(&self) -> Intake {
+        match self.shared.state.load(Ordering::Relaxed) {
+            0 => Intake::Open,
+            1 => Intake::Draining,
+            _ => Intake::DiskLow,
+        }
+    }
+
+    /// Takes a request in, or answers it with a typed error. Never waits.
+    pub fn submit(&self, sealed: Sealed) {
+        match self.intake() {
+            Intake::Draining => return sealed.refuse(ErrorCode::Draining, 1_000),
+            Intake::DiskLow => return sealed.refuse(ErrorCode::DiskLow, 60_000),
+            Intake::Open => {}
+        }
+        self.shared.counters.received.add(1);
+        if let Err(TrySendError::Full(sealed) | TrySendError::Disconnected(sealed)) = self.intake.try_send(sealed) {
+            self.shared.counters.overloaded.add(1);
+            sealed.refuse(ErrorCode::Overloaded, 50);
+        }
+    }
+
+    /// Carries out an order and waits until it is durable. Blocks; not for a network thread.
+    ///
+    /// # Errors
+    /// [`OrderError`], with nothing changed.
+    pub fn order(&self, shard_key: u16, order: Order) -> Result<Done, OrderError> {
+        let shared = Arc::clone(&self.shared);
+        let merchant = match &order {
+            Order::RegisterMerchant { id, .. } | Order::CertifyMerchant { id, .. } | Order::SuspendMerchant { id } => Some(*id),
+            _ => None,
+        };
+        let shard = if merchant.is_some() { 0 } else { shard_key % self.shared.config.shards };
+        let outcome = self.on_shard(shard, move |book, now| {
+            let done = book.order(&order, now)?;
+            if let Order::Activate { id, .. } | Order::Revoke { id } = order
+                && let Some(record) = book.enrolment(id)
+            {
+                shared.directory.update(record);
+            }
+            Ok((done, merchant.and_then(|id| book.merchant(id).cloned())))
+        });
+        let (done, merchant) = outcome.ok_or(OrderError::Stopping)??;
+        if let Some(record) = merchant {
+            self.tell_other_shards(&record);
+        }
+        Ok(done)
+    }
+
+    /// Merchants stand in every shard's book; shard 0 keeps them durable.
+    fn tell_other_shards(&self, record: &MerchantRecord) {
+        for shard in 1..self.shared.config.shards {
+            let record = record.clone();
+            self.on_shard(shard, move |book, _| book.adopt_merchant(record));
+        }
+    }
+
+    /// Reads from the books of all shards, after everything before it is durable. Blocks.
+    pub fn read<T: Send + 'static>(&self, read: impl Fn(&Book) -> T + Send + Clone + 'static) -> Vec<T> {
+        (0..self.shared.config.shards)
+            .filter_map(|shard| {
+                let read = read.clone();
+                self.on_shard(shard, move |book, _| read(book))
+            })
+            .collect()
+    }
+
+    /// Runs `work` on a shard's thread; returns its result once the commit that holds it is durable.
+    fn on_shard<T: Send + 'static>(
+        &self,
+        shard: u16,
+        work: impl FnOnce(&mut Book, Timestamp) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (result_out, result) = bounded(1);
+        let boxed: Work = Box::new(move |book, now| {
+            let value = work(book, now);
+            Box::new(move || {
+                let _ = result_out.send(value);
+            })
+        });
+        self.sequencers.get(usize::from(shard))?.send(SequencerInput::Work(boxed)).ok()?;
+        result.recv().ok()
+    }
+
+    /// Stops: what was taken in is answered, then the threads end and the store is closed.
+    pub fn drain(self) {
+        self.set_intake(Intake::Draining);
+        let Self { intake, sequencers, threads, .. } = self;
+        drop(intake);
+        drop(sequencers);
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A thread of ours that fails leaves the pipeline in an unknown state: the process ends, the store recovers.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a thread of the pipeline failed; the process ends so that nothing is told that is not durable");
+            std::process::abort();
+        }
+    }
+}
+
+/// 32 fresh bytes from the operating system.
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    bytes
+}
+
+fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencers: &[Sender<SequencerInput>]) {
+    while let Ok(first) = requests.recv() {
+        let mut sealed = vec![first];
+        sealed.extend(requests.try_iter().take(BATCH_REQUESTS_MAX - 1));
+        CrashPoint::Received.reached();
+        let received = sealed.len();
+        let opened = open_batch(sealed, &shared.keys.session);
+        shared.counters.unopened.add((received - opened.len()) as u64);
+        if opened.is_empty() {
+            continue;
+        }
+        let verified = verify_batch(opened, &shared.directory, shared.config.signature_policy, random());
+        let ticket = shared.clock.draw();
+        let seed = BatchSeed::from_random(random());
+        let batches = prove_batch(verified, ticket, &shared.keys.signer, seed, shared.config.shards);
+        shared.counters.batches.add(1);
+        CrashPoint::Proved.reached();
+        for (sequencer, batch) in sequencers.iter().zip(batches) {
+            if sequencer.send(SequencerInput::Batch(batch)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn run_sequencer(mut book: Book, shared: &Shared, input: &Receiver<SequencerInput>, groups: &Sender<Group>) {
+    let mut next = shared.clock.first_number();
+    let mut early: BTreeMap<u64, ProvedBatch> = BTreeMap::new();
+    while let Ok(first) = input.recv() {
+        let (mut sequenced, mut after) = (Vec::new(), Vec::new());
+        for item in std::iter::once(first).chain(input.try_iter()) {
+            match item {
+                SequencerInput::Work(work) => after.push(work(&mut book, shared.clock.now())),
+                SequencerInput::Batch(batch) => {
+                    early.insert(batch.ticket.number, batch);
+                    while let Some(batch) = early.remove(&next) {
+                        sequenced.append(&mut sequence_batch(&mut book, batch));
+                        next += 1;
+                    }
+                }
+            }
+            if sequenced.len() >= 8 * BATCH_REQUESTS_MAX {
+                break;
+            }
+        }
+        if sequenced.is_empty() && after.is_empty() {
+            continue;
+        }
+        CrashPoint::Sequenced.reached();
+        if groups.send(Group { changes: book.take_changes(), sequenced, after }).is_err() {
+            return;
+        }
+    }
+}
+
+fn run_committer(
+    mut store: Box<dyn Store>,
+    counters: &Counters,
+    groups: &Receiver<Group>,
+    committed_out: &Sender<Vec<Committed>>,
+) {
+    while let Ok(first) = groups.recv() {
+        let Group { mut changes, mut sequenced, mut after } = first;
+        for mut group in groups.try_iter() {
+            changes.append(group.changes);
+            sequenced.append(&mut group.sequenced);
+            after.append(&mut group.after);
+        }
+        let receipt = match store.commit(&changes) {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                // Whether the write happened is unknown: only recovery can tell, so nobody may be told anything.
+                tracing::error!(%error, "cannot commit; the process ends");
+                eprintln!("tps: {error}");
+                std::process::abort();
+            }
+        };
+        CrashPoint::Committed.reached();
+        counters.commits.add(1);
+        let committed: Vec<Committed> = sequenced.into_iter().map(|payment| payment.committed(&receipt)).collect();
+        if !committed.is_empty() && committed_out.send(committed).is_err() {
+            return;
+        }
+        for call in after {
+            call();
+        }
+    }
+}
+
+fn run_revealer(reader: &dyn Reader, counters: &Counters, committed: &Receiver<Vec<Committed>>) {
+    while let Ok(payments) = committed.recv() {
+        for payment in payments {
+            counters.count(&payment);
+            CrashPoint::Revealed.reached();
+            if let Err(error) = reveal(payment, reader) {
+                tracing::error!(%error, "a stored outcome cannot be read; its request stays unanswered");
+            }
+            CrashPoint::Sent.reached();
+        }
+    }
+}

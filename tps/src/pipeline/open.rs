@@ -1,0 +1,106 @@
+//! Open: regenerate session keys and open the customers' halves (DESIGN section 6, rows 1 and 2).
+
+use protocol::error::ErrorCode;
+use protocol::ids::KeyId;
+use protocol::request::{CustomerHalf, ReceivedRequest, SignedBytes};
+use protocol::session::payment::PaymentSession;
+use protocol::session::{AgreementPublic, AgreementSecret};
+
+use super::reply::ReplyTo;
+
+/// A session key of the TPS.
+pub struct SessionKey {
+    id: KeyId,
+    secret: AgreementSecret,
+    public: AgreementPublic,
+}
+
+impl SessionKey {
+    /// The key `id` with its secret.
+    pub fn new(id: KeyId, secret: AgreementSecret) -> Self {
+        let public = secret.public();
+        Self { id, secret, public }
+    }
+
+    /// Names the key.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// The public key.
+    pub fn public(&self) -> AgreementPublic {
+        self.public
+    }
+
+    /// The secret key.
+    pub fn secret(&self) -> &AgreementSecret {
+        &self.secret
+    }
+}
+
+/// A request whose open half was read; the customer's half is sealed.
+pub struct Sealed {
+    request: ReceivedRequest,
+    reply: ReplyTo,
+}
+
+impl Sealed {
+    /// Reads the open half of a message; what cannot be read is answered with a typed error (row 1).
+    pub fn parse(message: &[u8], keys: &[SessionKey], reply: ReplyTo) -> Option<Self> {
+        let parsed = ReceivedRequest::parse(message).and_then(|request| {
+            if !keys.iter().any(|key| key.id == request.open.key) {
+                return Err(ErrorCode::UnknownKey);
+            }
+            if request.open.route != 0 { Err(ErrorCode::Moved) } else { Ok(request) }
+        });
+        match parsed {
+            Ok(request) => Some(Self { request, reply }),
+            Err(code) => {
+                reply.refuse(code, 0);
+                None
+            }
+        }
+    }
+
+    /// Answers with a typed error instead of going on.
+    pub fn refuse(self, code: ErrorCode, retry_after_ms: u32) {
+        self.reply.refuse(code, retry_after_ms);
+    }
+
+    /// The request as received.
+    pub fn request(&self) -> &ReceivedRequest {
+        &self.request
+    }
+}
+
+/// A request whose customer's half is open. Only [`open_batch`] makes one.
+pub struct Opened {
+    pub(super) request: ReceivedRequest,
+    pub(super) half: CustomerHalf,
+    pub(super) signed: SignedBytes,
+    pub(super) session: PaymentSession,
+    pub(super) reply: ReplyTo,
+}
+
+/// Opens a batch. What does not open is answered at once: nothing of any customer was touched (row 2).
+pub fn open_batch(sealed: Vec<Sealed>, keys: &[SessionKey]) -> Vec<Opened> {
+    let mut opened = Vec::with_capacity(sealed.len());
+    for Sealed { request, reply } in sealed {
+        match open(&request, keys) {
+            Ok((half, session)) => {
+                let signed = request.signed_bytes(&half);
+                opened.push(Opened { request, half, signed, session, reply });
+            }
+            Err(code) => reply.refuse(code, 0),
+        }
+    }
+    opened
+}
+
+fn open(request: &ReceivedRequest, keys: &[SessionKey]) -> Result<(CustomerHalf, PaymentSession), ErrorCode> {
+    let key = keys.iter().find(|key| key.id == request.open.key).ok_or(ErrorCode::UnknownKey)?;
+    let session = PaymentSession::for_processor(&key.secret, &key.public, &request.ephemeral)
+        .map_err(|_| ErrorCode::DoesNotOpen)?;
+    let half = request.open(&session)?;
+    Ok((half, session))
+}

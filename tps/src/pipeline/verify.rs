@@ -1,0 +1,57 @@
+//! Verify: device tags first and cheaply, then the signatures of the batch in one equation (row 3).
+
+use protocol::enrolment::SignaturePolicy;
+use protocol::ledger::decision::Authentication;
+use protocol::signature::{Domain, Item, Signature, verify_batch as verify_signatures};
+
+use super::directory::Directory;
+use super::open::Opened;
+
+/// A request whose device tag and signature were judged. Only [`verify_batch`] makes one.
+pub struct Verified {
+    pub(super) opened: Opened,
+    pub(super) authentication: Authentication,
+}
+
+/// Judges a batch. A request that fails goes on too: it is denied in its turn, so that timing tells nothing.
+///
+/// `seed` is 32 fresh secret bytes for the coefficients of the equation.
+pub fn verify_batch(opened: Vec<Opened>, directory: &Directory, policy: SignaturePolicy, seed: [u8; 32]) -> Vec<Verified> {
+    let entries: Vec<_> = opened
+        .iter()
+        .map(|request| {
+            let entry = directory.get(request.half.instrument)?;
+            let tagged = request.half.device_tag_holds(&entry.device_key, &request.signed);
+            tagged.then(|| (entry.key.clone(), request.half.signature()))
+        })
+        .collect();
+
+    let mut authentications: Vec<Authentication> = entries
+        .iter()
+        .map(|entry| match (entry, policy) {
+            (Some((_, Some(_))), _) | (Some((_, None)), SignaturePolicy::Optional) => Authentication::Held,
+            _ => Authentication::Failed,
+        })
+        .collect();
+
+    let signed: Vec<(usize, &protocol::signature::CustomerKey, &Signature)> = entries
+        .iter()
+        .enumerate()
+        .filter_map(|(position, entry)| entry.as_ref().and_then(|(key, signature)| Some((position, key, signature.as_ref()?))))
+        .collect();
+    let items: Vec<Item<'_>> = signed
+        .iter()
+        .map(|(position, key, signature)| Item { key, message: &opened[*position].signed, signature })
+        .collect();
+    let report = verify_signatures(Domain::REQUEST_FOR_PAYMENT, &items, seed);
+    for ((position, _, _), verdict) in signed.iter().zip(&report.verdicts) {
+        if verdict.is_err() {
+            authentications[*position] = Authentication::Failed;
+        }
+    }
+    opened
+        .into_iter()
+        .zip(authentications)
+        .map(|(opened, authentication)| Verified { opened, authentication })
+        .collect()
+}

@@ -1,0 +1,114 @@
+//! A store in memory: for `tps dev`, for tests and for the simulator. It keeps everything and loses it when it ends.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use protocol::ids::AccountId;
+use protocol::ledger::instrument::Place;
+
+use super::records::{Changes, JournalRecord, PaymentRecord, Snapshot, StoredOutcome};
+use super::tables::Tables;
+use super::{CommitReceipt, Genesis, Reader, Store, StoreError};
+
+/// Records copied out at a time, so that a long visit never holds up commits.
+pub(in crate::store) const VISIT_RECORDS: usize = 256;
+
+/// Name of this store in errors.
+const PATH: &str = "the store in memory";
+
+/// A store in memory. Commits never fail.
+pub struct MemoryStore {
+    tables: Arc<RwLock<Tables>>,
+}
+
+impl MemoryStore {
+    /// An empty ledger.
+    pub fn new(genesis: Genesis) -> Self {
+        Self { tables: Arc::new(RwLock::new(Tables::new(genesis))) }
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&mut self, changes: &Changes) -> Result<CommitReceipt, StoreError> {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        tables.apply(changes);
+        Ok(CommitReceipt::attest(tables.commit))
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::new(MemoryReader { tables: Arc::clone(&self.tables) })
+    }
+}
+
+struct MemoryReader {
+    tables: Arc<RwLock<Tables>>,
+}
+
+impl MemoryReader {
+    fn tables(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader for MemoryReader {
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(self.tables().snapshot())
+    }
+
+    fn outcome(&self, place: Place) -> Result<StoredOutcome, StoreError> {
+        self.tables().outcome(place, PATH)
+    }
+
+    fn for_each_payment(&self, visit: &mut dyn FnMut(Place, &PaymentRecord)) -> Result<(), StoreError> {
+        visit_payments(|after, most| Ok(self.tables().payments_after(after, most)), visit)
+    }
+
+    fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError> {
+        visit_journal(|start, most| Ok(self.tables().journal_from(start, most)), visit)
+    }
+
+    fn reference(&self, account: AccountId) -> Result<String, StoreError> {
+        Ok(self.tables().reference(account))
+    }
+
+    fn last_commit(&self) -> Result<u64, StoreError> {
+        Ok(self.tables().commit)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Visits payments in pages that `read` copies out, so that `visit` runs without a lock.
+pub(in crate::store) fn visit_payments(
+    read: impl Fn(Option<Place>, usize) -> Result<Vec<(Place, PaymentRecord)>, StoreError>,
+    visit: &mut dyn FnMut(Place, &PaymentRecord),
+) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = read(after, VISIT_RECORDS)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(*last);
+        for (place, record) in &page {
+            visit(*place, record);
+        }
+    }
+}
+
+/// Visits the journal in pages that `read` copies out, so that `visit` runs without a lock.
+pub(in crate::store) fn visit_journal(
+    read: impl Fn(usize, usize) -> Result<Vec<JournalRecord>, StoreError>,
+    visit: &mut dyn FnMut(&JournalRecord),
+) -> Result<(), StoreError> {
+    let mut start = 0;
+    loop {
+        let page = read(start, VISIT_RECORDS)?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        start += page.len();
+        for record in &page {
+            visit(record);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Stores: where commits become durable (DESIGN section 8).
+//!
+//! The ledger works on memory and hands over [`records::Changes`]; a store makes them durable in one atomic, synced
+//! write, or the process ends: an error while writing means that the outcome is unknown.
+
+pub mod crash;
+#[cfg(feature = "rocksdb")]
+mod high_water;
+pub mod memory;
+pub mod records;
+#[cfg(feature = "rocksdb")]
+pub mod rocksdb;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use protocol::ids::RealmId;
+use protocol::ledger::instrument::Place;
+use records::{Changes, JournalRecord, PaymentRecord, Snapshot, StoredOutcome};
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the database open.
+    #[error("{path} is in use by another process: stop that server first, or give this one another --data directory")]
+    InUse {
+        /// The directory.
+        path: String,
+    },
+    /// There is nothing to open.
+    #[error("{path} holds no Quittance database: run `tps init` first")]
+    NotInitialised {
+        /// The directory.
+        path: String,
+    },
+    /// There is a database where a new one should be made.
+    #[error("{path} already holds a Quittance database: choose another directory")]
+    AlreadyInitialised {
+        /// The directory.
+        path: String,
+    },
+    /// Damaged.
+    #[error("{path} cannot be read: {detail}; restore a backup, do not continue with this copy")]
+    Unreadable {
+        /// The directory or file.
+        path: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The recovered state is behind the high-water mark: commits that were durable are missing.
+    #[error(
+        "{path} ends at commit {recovered}, but commit {high_water} was durable before: the disk lost data; restore a backup, do not continue with this copy"
+    )]
+    BehindHighWaterMark {
+        /// The directory.
+        path: String,
+        /// Last commit found.
+        recovered: u64,
+        /// Commit in the high-water mark.
+        high_water: u64,
+    },
+    /// The history differs from the one the high-water mark has seen.
+    #[error("{path} is not the database that the high-water mark belongs to: restore a backup, do not continue with this copy")]
+    OtherHistory {
+        /// The directory.
+        path: String,
+    },
+    /// The file with the high-water mark is missing or damaged, so that nobody can tell whether the database is complete.
+    #[error(
+        "the high-water mark {path} is lost ({detail}): nobody can tell whether the database lost data; restore a backup, or, if you know that this copy is the latest, run `tps accept-history`"
+    )]
+    HighWaterMarkLost {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Others on this machine could read keys and balances.
+    #[error("{path} is open to others (mode {mode:o}): run `chmod 700 {path}`")]
+    OpenToOthers {
+        /// The directory.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Made by another version of this program.
+    #[error("{path} has format {found}, this program reads and writes format {expected}: start the version that made it")]
+    OtherFormat {
+        /// The directory.
+        path: String,
+        /// Format found.
+        found: u16,
+        /// Format of this program.
+        expected: u16,
+    },
+    /// The store refused a write because an earlier one had failed.
+    #[error("{path} takes no more writes since one failed: the server must restart")]
+    Broken {
+        /// The directory.
+        path: String,
+    },
+    /// A write or sync failed: whether it happened is unknown.
+    #[error("writing to {path} failed, whether it happened is unknown: {detail}; the server must restart")]
+    WriteFailed {
+        /// The directory.
+        path: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// A read failed.
+    #[error("reading from {path} failed: {detail}")]
+    ReadFailed {
+        /// The directory.
+        path: String,
+        /// What the system said.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// A place that was committed is there; where it is not, the store lost it.
+    pub(in crate::store) fn missing_outcome(path: &str, place: Place) -> Self {
+        let detail = format!("the outcome at batch {}, index {} is missing", place.batch, place.index);
+        Self::Unreadable { path: path.to_owned(), detail }
+    }
+}
+
+/// Number of an installation's first batch. Batch 0 does not exist, so that [`Place::default`] names no transaction.
+pub const FIRST_BATCH: u64 = 1;
+
+/// How many values of the hash chain over commits a store keeps, so that it can tell whether an older high-water mark
+/// belongs to its history.
+#[cfg(feature = "rocksdb")]
+pub(in crate::store) const CHAIN_VALUES_KEPT: u64 = 65_536;
+
+/// Evidence that everything sequenced up to a commit is durable. Only stores make it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitReceipt {
+    number: u64,
+}
+
+impl CommitReceipt {
+    /// Attests that commit `number` is durable. Called by stores, after their sync returned.
+    pub(in crate::store) fn attest(number: u64) -> Self {
+        Self { number }
+    }
+
+    /// Number of the commit, counted from 1.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// Writes. There is one writer.
+pub trait Store: Send {
+    /// Makes `changes` durable, all or nothing, before it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::WriteFailed`]: the outcome is unknown and the caller must end the process.
+    fn commit(&mut self, changes: &Changes) -> Result<CommitReceipt, StoreError>;
+
+    /// Reads, from any thread.
+    fn reader(&self) -> Arc<dyn Reader>;
+}
+
+/// Reads what was committed.
+pub trait Reader: Send + Sync {
+    /// Everything the server keeps in memory.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn snapshot(&self) -> Result<Snapshot, StoreError>;
+
+    /// The outcome of the transaction at `place`.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a place that was committed is there, so absence is [`StoreError::Unreadable`].
+    fn outcome(&self, place: Place) -> Result<StoredOutcome, StoreError>;
+
+    /// Calls `visit` for every consumed transaction, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn for_each_payment(&self, visit: &mut dyn FnMut(Place, &PaymentRecord)) -> Result<(), StoreError>;
+
+    /// Calls `visit` for everything the operator did, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError>;
+
+    /// What the funding agency calls an account; empty if it was never said.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn reference(&self, account: protocol::ids::AccountId) -> Result<String, StoreError>;
+
+    /// Number of the last commit.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn last_commit(&self) -> Result<u64, StoreError>;
+
+    /// Free space where the store lies, in bytes; `None` where it lies in memory.
+    fn free_bytes(&self) -> Option<u64>;
+}
+
+/// What a new store is told about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Genesis {
+    /// The installation.
+    pub realm: RealmId,
+}

@@ -1,0 +1,273 @@
+//! The store of record: RocksDB, embedded (DESIGN section 8).
+//!
+//! Four layers: [`disk`] knows files and settings, [`format`] bytes, [`columns`] which bytes are where, and this file
+//! the ledger. Every commit is one synced write batch; a hash chain runs over all of them.
+
+mod columns;
+mod disk;
+mod format;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use protocol::hash::{Purpose, tagged};
+use protocol::ids::{AccountId, RealmId};
+use protocol::ledger::instrument::Place;
+use protocol::time::Timestamp;
+
+use super::high_water::{self, HighWaterMark, Point};
+use super::records::{Changes, JournalRecord, PaymentRecord, Snapshot, StoredOutcome};
+use super::{CHAIN_VALUES_KEPT, CommitReceipt, FIRST_BATCH, Genesis, Reader, Store, StoreError};
+use columns::{
+    Accounts, Balances, Batches, Chain, CommitWriter, Enrolments, Instruments, Journal, Merchants, Meta, Payments, References, View,
+};
+use disk::{Disk, Opening, Paths};
+use format::{FORMAT_VERSION, JournalPlace, MetaKey, MetaValue, exactly};
+
+/// A database on the disk. One process opens it at a time, and one thread writes.
+pub struct RocksStore {
+    // Dropped first, so that the mark names the last commit before the database closes.
+    mark: HighWaterMark,
+    shared: Arc<Shared>,
+    head: Point,
+    clock: Timestamp,
+    /// The last commit's bytes; kept for its capacity.
+    image: Vec<u8>,
+    /// A write failed: nothing is known of what the disk holds until the process has restarted.
+    broken: bool,
+}
+
+struct Shared {
+    disk: Disk,
+    durable_commit: AtomicU64,
+}
+
+impl RocksStore {
+    /// Makes the store of a new installation in `directory`, which may exist if it holds no store and only its owner may
+    /// enter it.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyInitialised`], [`StoreError::OpenToOthers`], [`StoreError::InUse`],
+    /// [`StoreError::WriteFailed`]. A store whose making was interrupted is made again from the beginning.
+    pub fn create(directory: &Path, genesis: Genesis) -> Result<Self, StoreError> {
+        let paths = Paths::of(directory);
+        paths.make_directory()?;
+        paths.check_permissions()?;
+        let lock = paths.take_lock()?;
+        if paths.database.exists() || paths.high_water.exists() {
+            return Err(StoreError::AlreadyInitialised { path: paths.text() });
+        }
+        let failed = |error: std::io::Error| StoreError::WriteFailed { path: paths.text(), detail: error.to_string() };
+        if paths.unfinished.exists() {
+            std::fs::remove_dir_all(&paths.unfinished).map_err(failed)?;
+        }
+        let disk = Disk::open(&paths, &paths.unfinished, Opening::Make, lock)?;
+        let point = genesis_point(genesis.realm);
+        let mut image = Vec::new();
+        let mut writer = CommitWriter::new(&disk, &mut image)?;
+        writer.put::<Meta>(&MetaKey::Format, &MetaValue(FORMAT_VERSION.to_le_bytes().to_vec()));
+        writer.put::<Meta>(&MetaKey::Realm, &MetaValue(genesis.realm.0.to_vec()));
+        writer.put::<Meta>(&MetaKey::Clock, &MetaValue(Timestamp::default().0.to_le_bytes().to_vec()));
+        let batch = writer.finish(&point, None);
+        disk.write(batch)?;
+        drop(disk);
+        std::fs::rename(&paths.unfinished, &paths.database).map_err(failed)?;
+        disk::sync(&paths.directory).map_err(failed)?;
+        Self::open(directory)
+    }
+
+    /// Opens the store in `directory`, recovers what was durable and compares it with the high-water mark.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whatever it says, the files are as they were.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let (paths, disk, recovered) = recover(directory)?;
+        check_history(&paths, &disk, &recovered.head)?;
+        Self::start(&paths, disk, &recovered)
+    }
+
+    /// Opens the store without asking its high-water mark, and makes a new mark of what was found. For the operator who
+    /// restores an older backup or lost the mark, and answers for the payments that are missing then.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but for the mark.
+    pub fn accept_history(directory: &Path) -> Result<Self, StoreError> {
+        let (paths, disk, recovered) = recover(directory)?;
+        Self::start(&paths, disk, &recovered)
+    }
+
+    fn start(paths: &Paths, disk: Disk, recovered: &Recovered) -> Result<Self, StoreError> {
+        let mark = HighWaterMark::start(&paths.high_water, recovered.head)?;
+        let shared = Arc::new(Shared { disk, durable_commit: AtomicU64::new(recovered.head.number) });
+        Ok(Self { mark, shared, head: recovered.head, clock: recovered.clock, image: Vec::new(), broken: false })
+    }
+
+    fn write(&mut self, changes: &Changes) -> Result<Point, StoreError> {
+        let mut writer = CommitWriter::new(&self.shared.disk, &mut self.image)?;
+        if changes.clock > self.clock {
+            writer.put::<Meta>(&MetaKey::Clock, &MetaValue(changes.clock.0.to_le_bytes().to_vec()));
+        }
+        changes.batches.iter().for_each(|(number, record)| writer.put::<Batches>(number, record));
+        changes.payments.iter().for_each(|(place, record)| writer.put::<Payments>(place, record));
+        changes.instruments.iter().for_each(|(id, state)| writer.put::<Instruments>(id, state));
+        changes.enrolments.iter().for_each(|record| writer.put::<Enrolments>(&record.id, record));
+        changes.accounts.iter().for_each(|account| writer.put::<Accounts>(&account.id, account));
+        changes.references.iter().for_each(|(account, reference)| writer.put::<References>(account, reference));
+        changes.merchants.iter().for_each(|record| writer.put::<Merchants>(&record.id, record));
+        changes.balances.iter().for_each(|(key, balance)| writer.put::<Balances>(key, balance));
+        for (index, record) in (0..).zip(&changes.journal) {
+            writer.put::<Journal>(&JournalPlace { commit: self.head.number + 1, index }, record);
+        }
+        let point = writer.point_after(&self.head);
+        let batch = writer.finish(&point, point.number.checked_sub(CHAIN_VALUES_KEPT));
+        self.shared.disk.write(batch)?;
+        Ok(point)
+    }
+}
+
+impl Store for RocksStore {
+    fn commit(&mut self, changes: &Changes) -> Result<CommitReceipt, StoreError> {
+        if self.broken {
+            return Err(StoreError::Broken { path: self.shared.disk.path() });
+        }
+        // Until everything has gone well.
+        self.broken = true;
+        self.head = self.write(changes)?;
+        self.clock = self.clock.max(changes.clock);
+        self.mark.publish(self.head)?;
+        self.shared.durable_commit.store(self.head.number, Ordering::Release);
+        self.broken = false;
+        Ok(CommitReceipt::attest(self.head.number))
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::new(RocksReader { shared: Arc::clone(&self.shared) })
+    }
+}
+
+/// What [`RocksStore::open`] finds.
+struct Recovered {
+    head: Point,
+    clock: Timestamp,
+}
+
+fn genesis_point(realm: RealmId) -> Point {
+    let mut start = FORMAT_VERSION.to_le_bytes().to_vec();
+    start.extend_from_slice(&realm.0);
+    Point { number: 0, chain: tagged(Purpose::COMMIT_CHAIN, &start) }
+}
+
+fn recover(directory: &Path) -> Result<(Paths, Disk, Recovered), StoreError> {
+    let paths = Paths::of(directory);
+    if !paths.database.exists() {
+        return Err(StoreError::NotInitialised { path: paths.text() });
+    }
+    paths.check_permissions()?;
+    let lock = paths.take_lock()?;
+    let disk = Disk::open(&paths, &paths.database, Opening::Find, lock)?;
+    let view = View::new(&disk)?;
+    let found = u16::from_le_bytes(meta(&disk, &view, MetaKey::Format)?);
+    if found != FORMAT_VERSION {
+        return Err(StoreError::OtherFormat { path: paths.text(), found, expected: FORMAT_VERSION });
+    }
+    let head: [u8; 40] = meta(&disk, &view, MetaKey::Head)?;
+    let (number, chain) = head.split_at(8);
+    let wrong = |error: protocol::codec::DecodeError| disk.unreadable(&error.to_string());
+    let head = Point {
+        number: u64::from_le_bytes(exactly("commit number", number).map_err(wrong)?),
+        chain: exactly("chain value", chain).map_err(wrong)?,
+    };
+    let clock = Timestamp(u64::from_le_bytes(meta(&disk, &view, MetaKey::Clock)?));
+    drop(view);
+    Ok((paths, disk, Recovered { head, clock }))
+}
+
+/// A record about the database itself, `N` bytes long.
+fn meta<const N: usize>(disk: &Disk, view: &View<'_>, key: MetaKey) -> Result<[u8; N], StoreError> {
+    let Some(MetaValue(bytes)) = view.get::<Meta>(&key)? else {
+        return Err(disk.unreadable(&format!("its {key:?} record is missing")));
+    };
+    exactly("meta record", &bytes).map_err(|error| disk.unreadable(&format!("{key:?}: {error}")))
+}
+
+/// Compares what was recovered with the high-water mark.
+fn check_history(paths: &Paths, disk: &Disk, head: &Point) -> Result<(), StoreError> {
+    let mark = match high_water::read(&paths.high_water) {
+        Ok(mark) => mark,
+        // The making was interrupted after the database was there: nothing can be lost.
+        Err(StoreError::HighWaterMarkLost { .. }) if head.number == 0 => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if head.number < mark.number {
+        return Err(StoreError::BehindHighWaterMark {
+            path: paths.text(),
+            recovered: head.number,
+            high_water: mark.number,
+        });
+    }
+    if View::new(disk)?.get::<Chain>(&mark.number)? != Some(mark.chain) {
+        return Err(StoreError::OtherHistory { path: paths.text() });
+    }
+    Ok(())
+}
+
+struct RocksReader {
+    shared: Arc<Shared>,
+}
+
+impl RocksReader {
+    fn view(&self) -> Result<View<'_>, StoreError> {
+        View::new(&self.shared.disk)
+    }
+}
+
+impl Reader for RocksReader {
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let (disk, view) = (&self.shared.disk, self.view()?);
+        let mut snapshot = Snapshot {
+            realm: Some(RealmId(meta(disk, &view, MetaKey::Realm)?)),
+            clock: Timestamp(u64::from_le_bytes(meta(disk, &view, MetaKey::Clock)?)),
+            next_batch: view.last_key::<Batches>()?.map_or(FIRST_BATCH, |last| last.saturating_add(1)),
+            ..Snapshot::default()
+        };
+        view.for_each::<Enrolments>(|_, record| snapshot.enrolments.push(record))?;
+        view.for_each::<Instruments>(|id, state| snapshot.instruments.push((id, state)))?;
+        view.for_each::<Accounts>(|_, account| snapshot.accounts.push(account))?;
+        view.for_each::<Merchants>(|_, record| snapshot.merchants.push(record))?;
+        view.for_each::<Balances>(|key, balance| snapshot.balances.push((key, balance)))?;
+        view.for_each::<Journal>(|_, record| snapshot.orders.extend(record.order))?;
+        Ok(snapshot)
+    }
+
+    fn outcome(&self, place: Place) -> Result<StoredOutcome, StoreError> {
+        let view = self.view()?;
+        match (view.get::<Payments>(&place)?, view.get::<Batches>(&place.batch)?) {
+            (Some(payment), Some(batch)) => Ok(StoredOutcome { payment, batch }),
+            _ => Err(StoreError::missing_outcome(&self.shared.disk.path(), place)),
+        }
+    }
+
+    fn for_each_payment(&self, visit: &mut dyn FnMut(Place, &PaymentRecord)) -> Result<(), StoreError> {
+        self.view()?.for_each::<Payments>(|place, record| visit(place, &record))
+    }
+
+    fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError> {
+        self.view()?.for_each::<Journal>(|_, record| visit(&record))
+    }
+
+    fn reference(&self, account: AccountId) -> Result<String, StoreError> {
+        Ok(self.view()?.get::<References>(&account)?.unwrap_or_default())
+    }
+
+    fn last_commit(&self) -> Result<u64, StoreError> {
+        Ok(self.shared.durable_commit.load(Ordering::Acquire))
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.shared.disk.free_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

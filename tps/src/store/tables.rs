@@ -1,0 +1,112 @@
+//! The records of a ledger in memory: what [`super::memory`] and [`super::crash`] keep.
+
+use std::collections::{BTreeMap, HashMap};
+
+use protocol::ids::{AccountId, Digest, InstrumentId, MerchantId, RealmId};
+use protocol::ledger::account::Account;
+use protocol::ledger::instrument::{InstrumentState, Place};
+use protocol::time::Timestamp;
+
+use super::records::{
+    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Snapshot, StoredOutcome,
+};
+use super::{FIRST_BATCH, Genesis, StoreError};
+
+/// Everything that was committed. Applying changes costs time in proportion to the changes, not to what is held.
+#[derive(Clone)]
+pub(in crate::store) struct Tables {
+    realm: RealmId,
+    /// Number of the last commit applied; 0 before the first.
+    pub(in crate::store) commit: u64,
+    clock: Timestamp,
+    batches: BTreeMap<u64, BatchRecord>,
+    payments: BTreeMap<Place, PaymentRecord>,
+    instruments: HashMap<InstrumentId, InstrumentState>,
+    enrolments: HashMap<InstrumentId, EnrolmentRecord>,
+    accounts: HashMap<AccountId, Account>,
+    references: HashMap<AccountId, String>,
+    merchants: HashMap<MerchantId, MerchantRecord>,
+    balances: HashMap<BalanceKey, i128>,
+    journal: Vec<JournalRecord>,
+}
+
+impl Tables {
+    /// The empty ledger of an installation.
+    pub(in crate::store) fn new(genesis: Genesis) -> Self {
+        Self {
+            realm: genesis.realm,
+            commit: 0,
+            clock: Timestamp::default(),
+            batches: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            instruments: HashMap::new(),
+            enrolments: HashMap::new(),
+            accounts: HashMap::new(),
+            references: HashMap::new(),
+            merchants: HashMap::new(),
+            balances: HashMap::new(),
+            journal: Vec::new(),
+        }
+    }
+
+    /// Applies one commit; of several records with one key the last counts.
+    pub(in crate::store) fn apply(&mut self, changes: &Changes) {
+        self.commit += 1;
+        self.clock = self.clock.max(changes.clock);
+        self.batches.extend(changes.batches.iter().map(|(number, record)| (*number, record.clone())));
+        self.payments.extend(changes.payments.iter().copied());
+        self.instruments.extend(changes.instruments.iter().copied());
+        self.enrolments.extend(changes.enrolments.iter().map(|record| (record.id, record.clone())));
+        self.accounts.extend(changes.accounts.iter().map(|account| (account.id, *account)));
+        self.references.extend(changes.references.iter().cloned());
+        self.merchants.extend(changes.merchants.iter().map(|record| (record.id, record.clone())));
+        self.balances.extend(changes.balances.iter().copied());
+        self.journal.extend(changes.journal.iter().cloned());
+    }
+
+    /// What the server holds in memory, each kind in the order of its keys.
+    pub(in crate::store) fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot {
+            realm: Some(self.realm),
+            clock: self.clock,
+            next_batch: self.batches.last_key_value().map_or(FIRST_BATCH, |(last, _)| last.saturating_add(1)),
+            enrolments: self.enrolments.values().cloned().collect(),
+            instruments: self.instruments.iter().map(|(id, state)| (*id, *state)).collect(),
+            accounts: self.accounts.values().copied().collect(),
+            merchants: self.merchants.values().cloned().collect(),
+            balances: self.balances.iter().map(|(key, balance)| (*key, *balance)).collect(),
+            orders: self.journal.iter().filter_map(|record| record.order).collect::<Vec<Digest>>(),
+        };
+        snapshot.enrolments.sort_unstable_by_key(|record| record.id);
+        snapshot.instruments.sort_unstable_by_key(|(id, _)| *id);
+        snapshot.accounts.sort_unstable_by_key(|account| account.id);
+        snapshot.merchants.sort_unstable_by_key(|record| record.id);
+        snapshot.balances.sort_unstable_by_key(|(key, _)| *key);
+        snapshot
+    }
+
+    /// The outcome of the transaction at `place`; `path` names the store in the error.
+    pub(in crate::store) fn outcome(&self, place: Place, path: &str) -> Result<StoredOutcome, StoreError> {
+        match (self.payments.get(&place), self.batches.get(&place.batch)) {
+            (Some(payment), Some(batch)) => Ok(StoredOutcome { payment: *payment, batch: batch.clone() }),
+            _ => Err(StoreError::missing_outcome(path, place)),
+        }
+    }
+
+    /// Up to `most` payments after `after`, in the order of their places.
+    pub(in crate::store) fn payments_after(&self, after: Option<Place>, most: usize) -> Vec<(Place, PaymentRecord)> {
+        use std::ops::Bound;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.payments.range((start, Bound::Unbounded)).take(most).map(|(place, record)| (*place, *record)).collect()
+    }
+
+    /// Up to `most` journal records from the one at `start` on.
+    pub(in crate::store) fn journal_from(&self, start: usize, most: usize) -> Vec<JournalRecord> {
+        self.journal.iter().skip(start).take(most).cloned().collect()
+    }
+
+    /// What the funding agency calls an account.
+    pub(in crate::store) fn reference(&self, account: AccountId) -> String {
+        self.references.get(&account).cloned().unwrap_or_default()
+    }
+}

@@ -184,6 +184,11 @@ impl MerchantCertificate {
         Digest(tagged(Purpose::CERTIFICATE, &self.encode()))
     }
 
+    /// The session key that the certificate names, before verification: to find the files that belong to it.
+    pub fn claimed_session(&self) -> AgreementPublic {
+        self.session
+    }
+
     /// Checks issuer, realm, signature and validity.
     ///
     /// # Errors

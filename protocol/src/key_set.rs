@@ -306,6 +306,11 @@ impl SignedKeySet {
         Ok(pinned)
     }
 
+    /// When the set claims to have been signed, before verification: to verify a pinned set that is too old by now.
+    pub fn claimed_issue_time(&self) -> Timestamp {
+        self.set.issued_at
+    }
+
     /// The realm that the set claims, before verification: for messages to people only.
     pub fn claimed_realm(&self) -> RealmId {
         self.set.realm

@@ -6,4 +6,5 @@
 pub mod book;
 pub mod counters;
 pub mod pipeline;
+pub mod receive;
 pub mod store;

@@ -30,8 +30,8 @@ codes! {
     NotCertified = 4, "the merchant has no valid certificate at the moment and sells nothing: try again later";
     /// No such item, or not in that quantity.
     UnknownItem = 5, "the merchant does not sell one of these items in that quantity: look at its catalogue";
-    /// Digital and hard goods in one quote.
-    MixedGoods = 6, "goods that are sent and goods that are shipped need separate quotes";
+    /// Items that cannot be delivered together: digital with hard goods, or several files.
+    MixedGoods = 6, "these items need separate quotes: one digital item at a time, and shipped goods apart from sent ones";
     /// No quote of that number.
     UnknownNumber = 7, "the merchant has no quote of that number: ask for a new quote";
     /// The quote can no longer be confirmed.

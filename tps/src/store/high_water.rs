@@ -1,8 +1,8 @@
 //! The high-water mark: a second file that remembers how far the database had come.
 //!
 //! A disk or an operator can take a database back to an earlier state that looks sound. Money paid since would be there
-//! again. So after every commit its number and the hash chain over all commits so far are written, at most
-//! [`TRAIL_MAX`] later and never before the commit is durable, to a file that the database does not know of. A
+//! again. So after every commit its number and the hash chain over all commits so far are written, at most 50 ms
+//! later and never before the commit is durable, to a file that the database does not know of. A
 //! database found behind its mark, or with another history, is not opened.
 //!
 //! The file has two slots of 4,096 bytes, written in turn and synced, so that a torn write leaves the other slot:
@@ -24,10 +24,10 @@ use std::time::{Duration, Instant};
 
 use super::StoreError;
 
-/// Longest time that the mark may trail the last durable commit (DESIGN section 8).
-pub(in crate::store) const TRAIL_MAX: Duration = Duration::from_millis(50);
-/// Shortest time between two writes: leaves [`TRAIL_MAX`] time for the write itself.
-const WRITE_INTERVAL: Duration = Duration::from_millis(20);
+/// Longest time that the mark may trail the last durable commit, in milliseconds (DESIGN section 8).
+const TRAIL_MAX_MS: u64 = 50;
+/// Shortest time between the beginnings of two writes: leaves the rest of [`TRAIL_MAX_MS`] for the write itself.
+const WRITE_INTERVAL: Duration = Duration::from_millis(TRAIL_MAX_MS * 2 / 5);
 /// Most commits that the mark may trail; beyond, commits wait for it. Half of the chain values that a store keeps.
 const TRAIL_COMMITS_MAX: u64 = super::CHAIN_VALUES_KEPT / 2;
 
@@ -75,7 +75,8 @@ impl Point {
 /// # Errors
 /// [`StoreError::HighWaterMarkLost`] where the file is missing or neither slot is sound; [`StoreError::ReadFailed`].
 pub(in crate::store) fn read(path: &Path) -> Result<Point, StoreError> {
-    let lost = |detail: &str| StoreError::HighWaterMarkLost { path: path.display().to_string(), detail: detail.to_owned() };
+    let lost =
+        |detail: &str| StoreError::HighWaterMarkLost { path: path.display().to_string(), detail: detail.to_owned() };
     let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => lost("the file is missing"),
         _ => StoreError::ReadFailed { path: path.display().to_string(), detail: error.to_string() },

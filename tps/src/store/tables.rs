@@ -8,7 +8,8 @@ use protocol::ledger::instrument::{InstrumentState, Place};
 use protocol::time::Timestamp;
 
 use super::records::{
-    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Snapshot, StoredOutcome,
+    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Snapshot,
+    StoredOutcome,
 };
 use super::{FIRST_BATCH, Genesis, StoreError};
 

@@ -90,7 +90,9 @@ impl<'a> Handles<'a> {
     pub(super) fn of(disk: &'a Disk) -> Result<Self, StoreError> {
         let by_number: Result<Vec<_>, _> = NAMES
             .iter()
-            .map(|name| disk.db.cf_handle(name).ok_or_else(|| disk.unreadable(&format!("column family {name} is missing"))))
+            .map(|name| {
+                disk.db.cf_handle(name).ok_or_else(|| disk.unreadable(&format!("column family {name} is missing")))
+            })
             .collect();
         Ok(Self { by_number: by_number? })
     }
@@ -225,5 +227,15 @@ impl<'a> View<'a> {
             visit(decoded_key, decoded_value);
         }
         Ok(())
+    }
+
+    /// Reads every record and counts them.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadFailed`], [`StoreError::Unreadable`].
+    pub(super) fn count<C: Column>(&self) -> Result<u64, StoreError> {
+        let mut count = 0;
+        self.for_each::<C>(|_, _| count += 1)?;
+        Ok(count)
     }
 }

@@ -8,8 +8,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ::rocksdb::{
-    BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Error, ErrorKind,
-    LogLevel, Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Error,
+    ErrorKind, LogLevel, Options, WriteBatch, WriteOptions,
 };
 use rustix::fs::{FlockOperation, flock, statvfs};
 
@@ -73,7 +73,9 @@ impl Paths {
     /// [`StoreError::WriteFailed`].
     pub(super) fn make_directory(&self) -> Result<(), StoreError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
-        let synced = made.and_then(|()| self.directory.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync));
+        let synced = made.and_then(|()| {
+            self.directory.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync)
+        });
         synced.map_err(|error| StoreError::WriteFailed { path: self.text(), detail: error.to_string() })
     }
 

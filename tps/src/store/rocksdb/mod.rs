@@ -20,7 +20,8 @@ use super::high_water::{self, HighWaterMark, Point};
 use super::records::{Changes, JournalRecord, PaymentRecord, Snapshot, StoredOutcome};
 use super::{CHAIN_VALUES_KEPT, CommitReceipt, FIRST_BATCH, Genesis, Reader, Store, StoreError};
 use columns::{
-    Accounts, Balances, Batches, Chain, CommitWriter, Enrolments, Instruments, Journal, Merchants, Meta, Payments, References, View,
+    Accounts, Balances, Batches, Chain, CommitWriter, Enrolments, Instruments, Journal, Merchants, Meta, Payments,
+    References, View,
 };
 use disk::{Disk, Opening, Paths};
 use format::{FORMAT_VERSION, JournalPlace, MetaKey, MetaValue, exactly};
@@ -95,6 +96,25 @@ impl RocksStore {
     pub fn accept_history(directory: &Path) -> Result<Self, StoreError> {
         let (paths, disk, recovered) = recover(directory)?;
         Self::start(&paths, disk, &recovered)
+    }
+
+    /// Reads every record and checks it; returns how many there are. Takes as long as reading the whole database takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] for the first record that is damaged, [`StoreError::ReadFailed`].
+    pub fn verify(&self) -> Result<u64, StoreError> {
+        let view = View::new(&self.shared.disk)?;
+        Ok(view.count::<Meta>()?
+            + view.count::<Accounts>()?
+            + view.count::<References>()?
+            + view.count::<Enrolments>()?
+            + view.count::<Instruments>()?
+            + view.count::<Merchants>()?
+            + view.count::<Balances>()?
+            + view.count::<Batches>()?
+            + view.count::<Payments>()?
+            + view.count::<Journal>()?
+            + view.count::<Chain>()?)
     }
 
     fn start(paths: &Paths, disk: Disk, recovered: &Recovered) -> Result<Self, StoreError> {

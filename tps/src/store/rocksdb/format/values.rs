@@ -58,9 +58,7 @@ macro_rules! fixed_value {
 /// Writes the rkyv bytes of a value into `out`, which has exactly their length.
 fn write_fixed<T>(value: &T, out: &mut [u8])
 where
-    T: for<'a> rkyv::Serialize<
-            rkyv::rancor::Strategy<rkyv::ser::writer::Buffer<'a>, rkyv::rancor::Panic>,
-        >,
+    T: for<'a> rkyv::Serialize<rkyv::rancor::Strategy<rkyv::ser::writer::Buffer<'a>, rkyv::rancor::Panic>>,
 {
     let mut buffer = rkyv::ser::writer::Buffer::from(out);
     let written = rkyv::api::serialize_using::<_, rkyv::rancor::Panic>(value, &mut buffer);
@@ -123,8 +121,8 @@ macro_rules! borsh_value {
             }
 
             fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
-                let value = Self::try_from_slice(bytes)
-                    .map_err(|_| DecodeError::Field { what: $name, field: "encoding" })?;
+                let value =
+                    Self::try_from_slice(bytes).map_err(|_| DecodeError::Field { what: $name, field: "encoding" })?;
                 let mut again = Vec::with_capacity(bytes.len());
                 value.write(&mut again);
                 if again != bytes {

@@ -1,0 +1,461 @@
+//! The payment state of an instrument: count, modifier, and the one request that may be open (K-60, K-61, K-115 to K-125).
+//!
+//! The rules, in the order of their importance:
+//!
+//! * **Stored before sent.** Count and content are stored when a payment begins, and the number of attempts before each
+//!   attempt leaves. Nothing stored permits a search for the PIN: no ephemeral secret, no session key, no authenticator (K-64).
+//! * **A count is bound to its content** until the TPS has said under seal of *every* attempt sent that it consumed nothing.
+//!   A wrong PIN in the second attempt says nothing about a first attempt whose answer was lost: that one may have paid.
+//!   So the same content is asked for again under the same count, and the TPS answers with the stored outcome.
+//! * **Errors in clear and lost answers resolve nothing.**
+//! * **A breach is never healed silently** (K-124). `OutOfStep` means that a copy of this instrument is in use. From then on
+//!   nothing is paid until a new PIN was set through the second channel and the count it tells was entered by hand.
+//!
+//! | Answer | Count | Modifier | Content |
+//! |---|---|---|---|
+//! | paid, or denied with a reason that consumes the count | next | both parts added, if in force | resolved |
+//! | `AuthenticationFailed` | stays | stays | stays; the PIN is typed again |
+//! | `PinLocked` | stays | stays | stays; needs a new PIN |
+//! | `CountMismatch` | the one that the answer tells | stays | stays; sent again under that count |
+//! | `OutOfStep` | stays | stays | outcome unknown; breach |
+
+use crate::pin::Modifier;
+use crate::proof::Proof;
+use crate::request::Content;
+use crate::response::{Answer, OpenedResponse, Reason};
+
+/// Whether the instrument may pay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It may.
+    Ready,
+    /// Too many wrong PINs: a new PIN is needed (K-125).
+    PinLocked,
+    /// A copy of this instrument may be in use: a new PIN and the count are needed (K-124).
+    Breached,
+    /// As [`Self::Breached`], and the new PIN was set: the count is needed.
+    BreachedPinRenewed,
+    /// As [`Self::Breached`], and the count was entered: a new PIN is needed.
+    BreachedCountEntered,
+}
+
+impl Standing {
+    /// All standings.
+    pub const ALL: [Self; 5] =
+        [Self::Ready, Self::PinLocked, Self::Breached, Self::BreachedPinRenewed, Self::BreachedCountEntered];
+
+    /// Whether a copy of the instrument may be in use.
+    pub const fn is_breached(self) -> bool {
+        matches!(self, Self::Breached | Self::BreachedPinRenewed | Self::BreachedCountEntered)
+    }
+
+    fn may_pay(self) -> Result<(), PaymentRefused> {
+        match self {
+            Self::Ready => Ok(()),
+            Self::PinLocked => Err(PaymentRefused::NewPinNeeded),
+            Self::Breached | Self::BreachedPinRenewed | Self::BreachedCountEntered => Err(PaymentRefused::Breached(self)),
+        }
+    }
+}
+
+/// A payment that was begun and is not resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Pending {
+    /// The count it is bound to.
+    pub count: u64,
+    /// What is to be paid.
+    pub content: Content,
+    /// Attempts that were sent, or may have been, and that no sealed answer told of.
+    pub attempts_unanswered: u32,
+}
+
+/// Names one attempt. It lives in memory only, and is used up by its answer.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Attempt {
+    count: u64,
+    content: Content,
+    pin_epoch: u32,
+}
+
+impl Attempt {
+    /// The count to send.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The content to send.
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+}
+
+/// Why the payment state refuses. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PaymentRefused {
+    /// An instrument pays one thing after the other (K-60).
+    #[error("another payment of this instrument, count {count}, is unresolved: ask for its outcome first")]
+    PaymentPending {
+        /// Its count.
+        count: u64,
+    },
+    /// There is nothing to send, answer or give up.
+    #[error("no payment of this instrument is open")]
+    NothingPending,
+    /// A copy may be in use (K-124).
+    #[error("a copy of this instrument may be in use, nothing is paid: call the second channel, have a new PIN set, then enter it (new-pin) and the count it tells (resync); state: {0:?}")]
+    Breached(Standing),
+    /// Locked by wrong PINs (K-125).
+    #[error("the instrument is locked after too many wrong PINs: have a new PIN set through the second channel, then enter it (new-pin)")]
+    NewPinNeeded,
+    /// Giving up could pay for something that nobody waits for.
+    #[error("the payment cannot be given up: {attempts_unanswered} request(s) were sent and not answered, and may have been paid; ask for the outcome")]
+    StillBound {
+        /// Attempts without a sealed answer.
+        attempts_unanswered: u32,
+    },
+    /// No count lies beyond.
+    #[error("the count {0} is too large: enter the count that the second channel tells")]
+    CountTooLarge(u64),
+    /// The TPS said what cannot be.
+    #[error("the TPS's answer contradicts the request: report this to the operator; the payment stays unresolved")]
+    Contradiction,
+}
+
+/// What becomes of the payment state, or is asked of it.
+#[derive(Debug)]
+pub enum PaymentEvent<'a> {
+    /// Begin to pay `content`.
+    Begin(Content),
+    /// An attempt is about to be sent.
+    Send,
+    /// A sealed answer to an attempt.
+    Answered(Attempt, &'a Answer),
+    /// An attempt was answered in clear, or not at all.
+    Lost(Attempt),
+    /// Give up what was begun.
+    Abandon,
+    /// A new PIN was set through the second channel (K-120).
+    NewPin,
+    /// The count of the last transaction, as the second channel tells it, was entered by hand.
+    Resync {
+        /// Count of the last consumed transaction.
+        last_count: u64,
+    },
+}
+
+/// What the caller has to do once the new state is stored.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PaymentEffect {
+    /// Nothing.
+    Nothing,
+    /// Seal a request under this attempt and send it.
+    Send(Attempt),
+    /// The payment is decided.
+    Resolved(Resolution),
+    /// The PIN was wrong, or the TPS does not know the instrument: type the PIN again, for the same content.
+    TypePinAgain,
+    /// A new PIN is needed.
+    NewPinNeeded,
+    /// The count was ahead and is corrected: send again (K-123).
+    SendAgain,
+    /// A copy of this instrument may be in use: warn (K-124).
+    Breach,
+    /// The content is given up. With `maybe_paid` nobody here can tell whether it was paid: the second channel can.
+    Dropped {
+        /// What was to be paid.
+        pending: Pending,
+        /// Whether it may have been paid.
+        maybe_paid: bool,
+    },
+}
+
+/// How a payment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Resolution {
+    /// The count it used.
+    pub count: u64,
+    /// What was asked for.
+    pub content: Content,
+    /// [`Reason::Paid`], or why not.
+    #[serde(with = "reason_number")]
+    pub reason: Reason,
+    /// Balance of the account after it, in smallest units.
+    pub balance: i128,
+}
+
+mod reason_number {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::response::Reason;
+
+    pub(super) fn serialize<S: Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(*reason as u8)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reason, D::Error> {
+        let number = u8::deserialize(deserializer)?;
+        let known = Reason::ALL.into_iter().find(|reason| *reason as u8 == number);
+        known.ok_or_else(|| serde::de::Error::custom("unknown reason of a denial"))
+    }
+}
+
+/// What an instrument remembers between payments. Stored as a whole, before every sending and after every answer.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Stored")]
+pub struct PaymentState {
+    /// The count that the next transaction uses.
+    next_count: u64,
+    /// Sum of all modifier parts since the PIN was set.
+    modifier: Modifier,
+    /// Grows with every new PIN: an answer from before it changes no modifier after it.
+    pin_epoch: u32,
+    standing: Standing,
+    pending: Option<Pending>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    next_count: u64,
+    modifier: Modifier,
+    pin_epoch: u32,
+    standing: Standing,
+    pending: Option<Pending>,
+}
+
+/// Stored bytes that no payment state writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the stored payment state contradicts itself: it was altered; restore it, or enrol a new instrument")]
+pub struct CorruptPaymentState;
+
+impl TryFrom<Stored> for PaymentState {
+    type Error = CorruptPaymentState;
+
+    fn try_from(stored: Stored) -> Result<Self, CorruptPaymentState> {
+        let Stored { next_count, modifier, pin_epoch, standing, pending } = stored;
+        if next_count == 0 || pending.is_some_and(|pending| pending.count != next_count) {
+            return Err(CorruptPaymentState);
+        }
+        Ok(Self { next_count, modifier, pin_epoch, standing, pending })
+    }
+}
+
+impl PaymentState {
+    /// State of an instrument whose last consumed count is `last_count` (0 for a new one): modifier zero, nothing open.
+    ///
+    /// # Errors
+    /// [`PaymentRefused::CountTooLarge`].
+    pub fn new(last_count: u64) -> Result<Self, PaymentRefused> {
+        let next_count = last_count.checked_add(1).ok_or(PaymentRefused::CountTooLarge(last_count))?;
+        Ok(Self { next_count, modifier: Modifier(0), pin_epoch: 0, standing: Standing::Ready, pending: None })
+    }
+
+    /// The count that the next transaction uses.
+    pub fn next_count(&self) -> u64 {
+        self.next_count
+    }
+
+    /// What the typed PIN is combined with (K-53).
+    pub fn modifier(&self) -> Modifier {
+        self.modifier
+    }
+
+    /// Whether the instrument may pay.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// The payment that is open, if any.
+    pub fn pending(&self) -> Option<&Pending> {
+        self.pending.as_ref()
+    }
+
+    /// Begins to pay `content`; to be stored before [`Self::about_to_send`].
+    ///
+    /// # Errors
+    /// [`PaymentRefused::PaymentPending`], [`PaymentRefused::Breached`], [`PaymentRefused::NewPinNeeded`].
+    pub fn begin(&mut self, content: Content) -> Result<(), PaymentRefused> {
+        self.on(PaymentEvent::Begin(content)).map(|_| ())
+    }
+
+    /// Notes that an attempt is about to leave. The new state must be durable before the first byte is sent.
+    ///
+    /// # Errors
+    /// [`PaymentRefused::NothingPending`], [`PaymentRefused::Breached`], [`PaymentRefused::NewPinNeeded`].
+    pub fn about_to_send(&mut self) -> Result<Attempt, PaymentRefused> {
+        match self.on(PaymentEvent::Send)? {
+            PaymentEffect::Send(attempt) => Ok(attempt),
+            _ => unreachable!("sending has one effect"),
+        }
+    }
+
+    /// What an answer that the session key authenticated changes. What it says must be about this content: the merchant
+    /// checks the TPS's signature, the customer does not (K-73).
+    ///
+    /// # Errors
+    /// [`PaymentRefused::Contradiction`].
+    pub fn answered(&mut self, attempt: Attempt, response: &OpenedResponse) -> Result<PaymentEffect, PaymentRefused> {
+        let proof = Proof::decode(&response.proof_bytes).map_err(|_| PaymentRefused::Contradiction)?;
+        let (statement, content) = (&proof.statement, &attempt.content);
+        let same = statement.merchant == content.merchant
+            && statement.number == content.number
+            && statement.amount == content.amount
+            && statement.asset == content.asset
+            && statement.quote_digest == content.quote_digest
+            && statement.kind == content.kind
+            && statement.terms == content.terms;
+        if !same || proof.outcome != response.answer.reason.outcome() {
+            return Err(PaymentRefused::Contradiction);
+        }
+        self.on(PaymentEvent::Answered(attempt, &response.answer))
+    }
+
+    /// Gives up what was begun; only once every attempt was answered under seal and consumed nothing.
+    ///
+    /// # Errors
+    /// [`PaymentRefused::NothingPending`], [`PaymentRefused::StillBound`], [`PaymentRefused::Breached`].
+    pub fn abandon(&mut self) -> Result<PaymentEffect, PaymentRefused> {
+        self.on(PaymentEvent::Abandon)
+    }
+
+    /// A new PIN was set through the second channel: the modifier is zero; count and open payment stay (K-120).
+    pub fn new_pin(&mut self) {
+        // The only event that no state refuses.
+        let accepted = self.on(PaymentEvent::NewPin);
+        debug_assert!(accepted.is_ok(), "a new PIN is always welcome");
+    }
+
+    /// Enters by hand the count of the last transaction, as the second channel tells it. One more does no harm: the TPS
+    /// then tells the right one.
+    ///
+    /// # Errors
+    /// [`PaymentRefused::PaymentPending`] unless the instrument is breached, [`PaymentRefused::CountTooLarge`].
+    pub fn resync(&mut self, last_count: u64) -> Result<PaymentEffect, PaymentRefused> {
+        self.on(PaymentEvent::Resync { last_count })
+    }
+
+    /// The one transition. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// [`PaymentRefused`].
+    pub fn on(&mut self, event: PaymentEvent<'_>) -> Result<PaymentEffect, PaymentRefused> {
+        match (self.pending, event) {
+            (None, PaymentEvent::Begin(content)) => {
+                self.standing.may_pay()?;
+                self.pending = Some(Pending { count: self.next_count, content, attempts_unanswered: 0 });
+                Ok(PaymentEffect::Nothing)
+            }
+            (Some(pending), PaymentEvent::Begin(_)) => {
+                self.standing.may_pay()?;
+                Err(PaymentRefused::PaymentPending { count: pending.count })
+            }
+
+            (Some(mut pending), PaymentEvent::Send) => {
+                self.standing.may_pay()?;
+                pending.attempts_unanswered = pending.attempts_unanswered.saturating_add(1);
+                self.pending = Some(pending);
+                Ok(PaymentEffect::Send(Attempt { count: pending.count, content: pending.content, pin_epoch: self.pin_epoch }))
+            }
+
+            (Some(pending), PaymentEvent::Answered(attempt, answer))
+                if attempt.count == pending.count && attempt.content == pending.content =>
+            {
+                self.on_answer(pending, &attempt, answer)
+            }
+            // An answer to what was resolved meanwhile, for example by a later attempt.
+            (_, PaymentEvent::Answered(..)) => Ok(PaymentEffect::Nothing),
+            (_, PaymentEvent::Lost(_)) => Ok(PaymentEffect::Nothing),
+
+            (Some(pending), PaymentEvent::Abandon) => {
+                if self.standing.is_breached() {
+                    return Err(PaymentRefused::Breached(self.standing));
+                }
+                if pending.attempts_unanswered > 0 {
+                    return Err(PaymentRefused::StillBound { attempts_unanswered: pending.attempts_unanswered });
+                }
+                self.pending = None;
+                Ok(PaymentEffect::Dropped { pending, maybe_paid: false })
+            }
+            (None, PaymentEvent::Send | PaymentEvent::Abandon) => Err(PaymentRefused::NothingPending),
+
+            (_, PaymentEvent::NewPin) => {
+                self.modifier = Modifier(0);
+                self.pin_epoch = self.pin_epoch.wrapping_add(1);
+                self.standing = match self.standing {
+                    Standing::Ready | Standing::PinLocked | Standing::BreachedCountEntered => Standing::Ready,
+                    Standing::Breached | Standing::BreachedPinRenewed => Standing::BreachedPinRenewed,
+                };
+                Ok(PaymentEffect::Nothing)
+            }
+
+            (pending, PaymentEvent::Resync { last_count }) => {
+                let next_count = last_count.checked_add(1).ok_or(PaymentRefused::CountTooLarge(last_count))?;
+                if let Some(pending) = pending.filter(|_| !self.standing.is_breached()) {
+                    return Err(PaymentRefused::PaymentPending { count: pending.count });
+                }
+                self.next_count = next_count;
+                self.pending = None;
+                self.standing = match self.standing {
+                    Standing::Ready | Standing::BreachedPinRenewed => Standing::Ready,
+                    Standing::PinLocked => Standing::PinLocked,
+                    Standing::Breached | Standing::BreachedCountEntered => Standing::BreachedCountEntered,
+                };
+                // Whoever holds the copy may have sent the stored content too: nobody here knows whether it was paid.
+                Ok(pending.map_or(PaymentEffect::Nothing, |pending| PaymentEffect::Dropped { pending, maybe_paid: true }))
+            }
+        }
+    }
+
+    fn on_answer(&mut self, mut pending: Pending, attempt: &Attempt, answer: &Answer) -> Result<PaymentEffect, PaymentRefused> {
+        if answer.reason.consumes_count() {
+            let told = answer.authenticated.filter(|_| answer.count == pending.count).ok_or(PaymentRefused::Contradiction)?;
+            let next_count = pending.count.checked_add(1).ok_or(PaymentRefused::CountTooLarge(pending.count))?;
+            // After a new PIN the TPS's modifier is zero too; parts from before it belong to nothing any more.
+            if told.modifier_in_force && attempt.pin_epoch == self.pin_epoch {
+                self.modifier = self.modifier.advanced(pending.content.customer_part, told.processor_part);
+            }
+            self.next_count = next_count;
+            self.pending = None;
+            let Pending { count, content, .. } = pending;
+            return Ok(PaymentEffect::Resolved(Resolution { count, content, reason: answer.reason, balance: told.balance }));
+        }
+
+        // This attempt consumed nothing, nor will its bytes when somebody repeats them: a wrong PIN stays wrong, and what
+        // the TPS did not look at while it was locked is sealed with a PIN that has to be replaced first.
+        pending.attempts_unanswered = pending.attempts_unanswered.saturating_sub(1);
+        let effect = match answer.reason {
+            Reason::PinLocked if attempt.pin_epoch == self.pin_epoch => {
+                if self.standing == Standing::Ready {
+                    self.standing = Standing::PinLocked;
+                }
+                PaymentEffect::NewPinNeeded
+            }
+            Reason::CountMismatch => {
+                // The PIN was right, so nobody else has used the instrument since: the count alone was ahead. Attempts under
+                // the old count cannot be paid later either: before the TPS gets there, the modified PIN has changed.
+                if answer.count == 0 || answer.count >= pending.count {
+                    return Err(PaymentRefused::Contradiction);
+                }
+                self.next_count = answer.count;
+                pending.count = answer.count;
+                pending.attempts_unanswered = 0;
+                PaymentEffect::SendAgain
+            }
+            Reason::OutOfStep => {
+                if !self.standing.is_breached() {
+                    self.standing = Standing::Breached;
+                }
+                PaymentEffect::Breach
+            }
+            _ => PaymentEffect::TypePinAgain,
+        };
+        self.pending = Some(pending);
+        Ok(effect)
+    }
+}
+
+#[cfg(test)]
+mod property;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! Activations of instruments: rare, so they have a thread of their own and never touch the path of payments.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use protocol::codec::Canonical;
+use protocol::enrolment::{Activation, ActivationAnswer, SignaturePolicy};
+use protocol::error::ErrorCode;
+use protocol::ids::RealmId;
+
+use crate::book::orders::Order;
+use crate::pipeline::{Engine, ReplyTo};
+
+/// Activations that may wait; one more is answered `Overloaded`.
+const QUEUE_MAX: usize = 256;
+
+/// Where activations are handed in.
+pub(super) struct Desk {
+    queue: Sender<(Vec<u8>, ReplyTo)>,
+}
+
+impl Desk {
+    /// Starts the thread; it ends when the desk is dropped.
+    pub(super) fn start(engine: Arc<Engine>, realm: RealmId, policy: SignaturePolicy) -> Self {
+        let (queue, waiting) = bounded(QUEUE_MAX);
+        let body = move || run(&engine, realm, policy, &waiting);
+        let thread = std::thread::Builder::new().name("tps-activate".to_owned()).spawn(body);
+        thread.expect("the system can start a thread");
+        Self { queue }
+    }
+
+    /// Hands an activation in; answers it if there is no room.
+    pub(super) fn submit(&self, message: Vec<u8>, reply: ReplyTo) {
+        if let Err(TrySendError::Full((_, reply)) | TrySendError::Disconnected((_, reply))) = self.queue.try_send((message, reply)) {
+            reply.refuse(ErrorCode::Overloaded, 1_000);
+        }
+    }
+}
+
+fn run(engine: &Engine, realm: RealmId, policy: SignaturePolicy, waiting: &Receiver<(Vec<u8>, ReplyTo)>) {
+    while let Ok((message, reply)) = waiting.recv() {
+        match activate(engine, realm, policy, &message) {
+            Ok(answer) => reply.answer(answer),
+            Err(code) => reply.refuse(code, 0),
+        }
+    }
+}
+
+/// Whatever is wrong, the answer is the same: nothing about the instrument is told.
+fn activate(engine: &Engine, realm: RealmId, policy: SignaturePolicy, message: &[u8]) -> Result<Vec<u8>, ErrorCode> {
+    let activation = Activation::decode(message).map_err(|error| ErrorCode::from(&error))?;
+    let key = engine.session_keys().iter().find(|key| key.id() == activation.key).ok_or(ErrorCode::UnknownKey)?;
+    let opened = activation.open(realm, key.secret()).map_err(|_| ErrorCode::ActivationRefused)?;
+    let id = opened.instrument;
+    let order = Order::Activate {
+        id,
+        code: opened.code,
+        signing_public: *opened.customer.as_bytes(),
+        device_key: *opened.device_key,
+    };
+    engine.order(id.shard_key(), order).map_err(|_| ErrorCode::ActivationRefused)?;
+    let count = engine.read(move |book| book.instrument(id).map(|instrument| instrument.state.last_count));
+    let count = count.into_iter().flatten().next().unwrap_or(0);
+    Ok(ActivationAnswer::new(&activation, &opened.session, count, policy).encode())
+}

@@ -1,0 +1,149 @@
+//! Receive and send: QUIC connections of customers, frames on long-lived streams (DESIGN section 7).
+//!
+//! Everything here runs on one single-threaded runtime and does no cryptography beyond QUIC's own; requests go to the
+//! [`Engine`], answers come back in any order and are coalesced per stream.
+
+mod activation;
+mod budget;
+mod connection;
+mod frames;
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::enrolment::SignaturePolicy;
+use protocol::ids::RealmId;
+use zeroize::Zeroizing;
+
+use crate::pipeline::engine::Intake;
+use crate::pipeline::Engine;
+use budget::Budgets;
+
+/// Bounds and address of the listener.
+#[derive(Debug, Clone)]
+pub struct ReceiveConfig {
+    /// UDP address to listen on.
+    pub listen: SocketAddr,
+    /// Connections at a time; further ones are refused.
+    pub connections_max: usize,
+    /// Requests that one connection may have unanswered; further ones get `OverBudget`.
+    pub open_requests_per_connection_max: usize,
+    /// Requests that one network address may have unanswered; further ones get `OverBudget`.
+    pub open_requests_per_address_max: usize,
+    /// Print every message, without secrets.
+    pub frames: bool,
+}
+
+impl Default for ReceiveConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], protocol::limits::TPS_PORT)),
+            connections_max: 20_000,
+            open_requests_per_connection_max: 4_096,
+            open_requests_per_address_max: 65_536,
+            frames: false,
+        }
+    }
+}
+
+/// Why the listener could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on UDP {address}: {error}; choose another with --listen")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The TLS certificate or key is unusable.
+    #[error("the TLS certificate of the server is unusable: {0}; make a new one with `tps init` in an empty directory")]
+    Tls(String),
+}
+
+/// What connections share.
+pub(crate) struct Shared {
+    engine: Arc<Engine>,
+    budgets: Arc<Budgets>,
+    activations: activation::Desk,
+    frames: bool,
+}
+
+/// A bound listener.
+pub struct Listener {
+    endpoint: quinn::Endpoint,
+    shared: Arc<Shared>,
+    connections_max: usize,
+}
+
+impl Listener {
+    /// Binds the UDP address. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ReceiveError`].
+    pub fn bind(
+        config: &ReceiveConfig,
+        certificate_der: Vec<u8>,
+        private_key_pkcs8_der: Zeroizing<Vec<u8>>,
+        realm: RealmId,
+        policy: SignaturePolicy,
+        engine: Arc<Engine>,
+    ) -> Result<Self, ReceiveError> {
+        let server = tls::server_config(certificate_der, private_key_pkcs8_der)?;
+        let address = config.listen;
+        let endpoint =
+            quinn::Endpoint::server(server, address).map_err(|error| ReceiveError::Bind { address, error })?;
+        let budgets = Budgets::new(config.open_requests_per_connection_max, config.open_requests_per_address_max);
+        let activations = activation::Desk::start(Arc::clone(&engine), realm, policy);
+        let shared = Shared { engine, budgets, activations, frames: config.frames };
+        Ok(Self { endpoint, shared: Arc::new(shared), connections_max: config.connections_max })
+    }
+
+    /// The address bound, with the real port.
+    pub fn local_address(&self) -> SocketAddr {
+        self.endpoint.local_addr().unwrap_or_else(|_| SocketAddr::from(([0; 4], 0)))
+    }
+
+    /// Serves until `stop` becomes true; then refuses what is new, answers what is open, and returns.
+    pub async fn run(self, mut stop: tokio::sync::watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                incoming = self.endpoint.accept() => match incoming {
+                    Some(incoming) => self.accept(incoming),
+                    None => break,
+                },
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        self.shared.engine.set_intake(Intake::Draining);
+        self.endpoint.set_server_config(None);
+        if tokio::time::timeout(Duration::from_secs(10), self.shared.budgets.all_answered()).await.is_err() {
+            tracing::warn!(open = self.shared.budgets.open(), "stopping with requests unanswered; their clients ask again");
+        }
+        // A moment for the last answers to leave: closing drops what is still in QUIC's buffers.
+        for connection_count in std::iter::repeat_with(|| self.endpoint.open_connections()).take(10) {
+            if connection_count == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.endpoint.close(0u32.into(), b"the server stops");
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.endpoint.wait_idle()).await;
+    }
+
+    fn accept(&self, incoming: quinn::Incoming) {
+        let open = self.endpoint.open_connections();
+        if open >= self.connections_max {
+            return incoming.refuse();
+        }
+        // When many are open, a new one must show first that its address is its own.
+        if open >= self.connections_max / 2 && !incoming.remote_address_validated() {
+            let _ = incoming.retry();
+            return;
+        }
+        tokio::spawn(connection::serve(incoming, Arc::clone(&self.shared)));
+    }
+}

@@ -167,6 +167,11 @@ pub enum Done {
     AlreadyApplied,
 }
 
+/// The idempotency key of a deposit with this name.
+pub fn deposit_key(name: &str) -> Digest {
+    Digest(tagged(Purpose::REQUEST, name.as_bytes()))
+}
+
 impl Book {
     /// Carries out an order.
     ///
@@ -273,7 +278,7 @@ impl Book {
 
     fn fund(&mut self, account: AccountId, amount: Amount, deposit: Option<&str>, now: Timestamp) -> Result<Done, OrderError> {
         let asset = self.accounts.get(&account).ok_or(OrderError::NoAccount(account))?.asset;
-        let order = deposit.map(|name| Digest(tagged(Purpose::REQUEST, name.as_bytes())));
+        let order = deposit.map(deposit_key);
         if order.is_some_and(|order| !self.orders.insert(order)) {
             return Ok(Done::AlreadyApplied);
         }

@@ -1,6 +1,7 @@
 //! Activations of instruments: rare, so they have a thread of their own and never touch the path of payments.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use protocol::codec::Canonical;
@@ -16,7 +17,8 @@ const QUEUE_MAX: usize = 256;
 
 /// Where activations are handed in.
 pub(super) struct Desk {
-    queue: Sender<(Vec<u8>, ReplyTo)>,
+    queue: Option<Sender<(Vec<u8>, ReplyTo)>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Desk {
@@ -25,14 +27,26 @@ impl Desk {
         let (queue, waiting) = bounded(QUEUE_MAX);
         let body = move || run(&engine, realm, policy, &waiting);
         let thread = std::thread::Builder::new().name("tps-activate".to_owned()).spawn(body);
-        thread.expect("the system can start a thread");
-        Self { queue }
+        Self { queue: Some(queue), thread: Some(thread.expect("the system can start a thread")) }
     }
 
     /// Hands an activation in; answers it if there is no room.
     pub(super) fn submit(&self, message: Vec<u8>, reply: ReplyTo) {
-        if let Err(TrySendError::Full((_, reply)) | TrySendError::Disconnected((_, reply))) = self.queue.try_send((message, reply)) {
+        let Some(queue) = &self.queue else { return };
+        if let Err(TrySendError::Full((_, reply)) | TrySendError::Disconnected((_, reply))) =
+            queue.try_send((message, reply))
+        {
             reply.refuse(ErrorCode::Overloaded, 1_000);
+        }
+    }
+}
+
+impl Drop for Desk {
+    /// Waits for the thread, so that whoever owned the desk may count on the pipeline being let go.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }

@@ -132,6 +132,13 @@ impl Listener {
         }
         self.endpoint.close(0u32.into(), b"the server stops");
         let _ = tokio::time::timeout(Duration::from_secs(2), self.endpoint.wait_idle()).await;
+        // The tasks of closed connections end at their next turn; then nobody but the caller holds the pipeline.
+        for _ in 0..400 {
+            if Arc::strong_count(&self.shared) == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     fn accept(&self, incoming: quinn::Incoming) {

@@ -345,3 +345,63 @@ pub fn ask(server: &mut Server, request: &SealedRequest) -> OpenedResponse {
     let response = server.one(&request.bytes);
     open(&response, &request.hash, &request.session).expect("a sealed answer")
 }
+
+/// A running pipeline over a memory store, with a certified merchant.
+pub fn engine(config: tps::pipeline::EngineConfig) -> tps::pipeline::Engine {
+    let store = Box::new(tps::store::memory::MemoryStore::new(Server::genesis()));
+    let keys = tps::pipeline::EngineKeys {
+        session: vec![SessionKey::new(SESSION_KEY, session_secret())],
+        signer: signer(),
+    };
+    let engine = tps::pipeline::Engine::start(store, keys, config).unwrap();
+    let session_public = AgreementPublic(random());
+    engine.order(0, Order::RegisterMerchant { id: MERCHANT, name: "Shop".into(), request: vec![1], session_public }).unwrap();
+    engine.order(0, Order::CertifyMerchant { id: MERCHANT, certificate: vec![2] }).unwrap();
+    engine
+}
+
+/// Opens an account with `units` and enrols `count` instruments with PINs.
+pub fn customers(engine: &tps::pipeline::Engine, units: u64, count: usize) -> Vec<Customer> {
+    let account = AccountId(random());
+    let order = |order: Order| engine.order(account.shard_key(), order).unwrap();
+    order(Order::OpenAccount { id: account, asset: Asset::USD6, reference: String::new() });
+    order(Order::Fund { account, amount: Amount::new(units).unwrap(), deposit: None });
+    let enrol = |_| {
+        let customer = Customer::new(account);
+        let id = customer.instrument;
+        let code = protocol::enrolment::ActivationCode::from_random(random());
+        let (label, expires_at) = (String::new(), Timestamp(u64::MAX));
+        order(Order::Enrol { id, account, label, limits: Limits::default(), code_hash: code.hash(), expires_at });
+        order(Order::Activate { id, code, signing_public: customer.signing_public(), device_key: customer.device });
+        order(Order::SetPin { id, pin: customer.pin.clone() });
+        customer
+    };
+    (0..count).map(enrol).collect()
+}
+
+/// Sends a message to a pipeline and waits for the answer.
+pub fn submit(engine: &tps::pipeline::Engine, message: &[u8]) -> Vec<u8> {
+    let (answer_out, answer) = crossbeam_channel::bounded(1);
+    let reply = ReplyTo::new(Arc::new(ChannelSink(answer_out)), 0);
+    if let Some(sealed) = Sealed::parse(message, engine.session_keys(), reply) {
+        engine.submit(sealed);
+    }
+    answer.recv_timeout(std::time::Duration::from_secs(20)).expect("an answer")
+}
+
+pub struct ChannelSink(pub crossbeam_channel::Sender<Vec<u8>>);
+
+impl AnswerSink for ChannelSink {
+    fn answer(&self, _request_id: u32, message: Vec<u8>) {
+        let _ = self.0.send(message);
+    }
+}
+
+/// Everything that all shards hold, summed: zero, or money was lost or invented.
+pub fn total(engine: &tps::pipeline::Engine) -> i128 {
+    let sums = engine.read(|book| {
+        let customers: i128 = book.accounts().map(|account| account.balance).sum();
+        customers + book.balances().map(|(_, _, balance)| balance).sum::<i128>()
+    });
+    sums.iter().sum()
+}

@@ -1,0 +1,144 @@
+//! What the server does, and what needs the operator's attention.
+
+use std::collections::BTreeMap;
+
+use protocol::key_set::KeyRole;
+use protocol::ledger::posting::Party;
+use protocol::money::Asset;
+use protocol::response::Reason;
+use protocol::time::{DAY_MS, Timestamp};
+
+use super::Operator;
+use crate::admin::views::{StatusView, StatusWarning, SumView};
+use crate::admin::{AdminError, AdminResponse};
+use crate::keys::{KeyRing, issued, role_name};
+use crate::pipeline::engine::Intake;
+
+/// The operator is told of an end this long before it.
+const WARN_AHEAD_MS: u64 = 3 * DAY_MS;
+
+/// Sums of one asset by party.
+#[derive(Default, Clone, Copy)]
+struct Sums {
+    customers: i128,
+    merchants: i128,
+    fees: i128,
+    funding: i128,
+}
+
+impl Operator {
+    pub(super) fn status(&self) -> Result<AdminResponse, AdminError> {
+        let shards = self.engine.read(|book| {
+            let mut sums: BTreeMap<Asset, Sums> = BTreeMap::new();
+            for account in book.accounts() {
+                sums.entry(account.asset).or_default().customers += account.balance;
+            }
+            for (party, asset, balance) in book.balances() {
+                let sum = sums.entry(asset).or_default();
+                match party {
+                    Party::Customer(_) => sum.customers += balance,
+                    Party::Merchant(_) => sum.merchants += balance,
+                    Party::Fees => sum.fees += balance,
+                    Party::Funding => sum.funding += balance,
+                }
+            }
+            let merchants = if book.shard() == 0 { book.merchants().count() } else { 0 };
+            (sums, book.accounts().count(), book.enrolments().count(), merchants)
+        });
+        let mut sums: BTreeMap<Asset, Sums> = self.realm.assets.iter().map(|asset| (asset.code, Sums::default())).collect();
+        let (mut accounts, mut instruments, mut merchants) = (0, 0, 0);
+        for (of_shard, shard_accounts, shard_instruments, shard_merchants) in shards {
+            accounts += shard_accounts;
+            instruments += shard_instruments;
+            merchants += shard_merchants;
+            for (asset, more) in of_shard {
+                let sum = sums.entry(asset).or_default();
+                sum.customers += more.customers;
+                sum.merchants += more.merchants;
+                sum.fees += more.fees;
+                sum.funding += more.funding;
+            }
+        }
+        let now = self.engine.now();
+        let intake = match self.engine.intake() {
+            Intake::Open => "open",
+            Intake::Draining => "draining",
+            Intake::DiskLow => "disk-low",
+        };
+        let reader = self.engine.reader();
+        let issued = issued(&self.data)?;
+        Ok(AdminResponse::Status(Box::new(StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            realm: self.realm.realm,
+            serving: self.serving.is_some(),
+            listen: self.serving.as_ref().map(|serving| serving.listen),
+            intake: intake.to_owned(),
+            clock_ms: now,
+            uptime_ms: now.since(self.started_at),
+            last_commit: reader.last_commit()?,
+            disk_free_bytes: reader.free_bytes(),
+            shards: self.realm.shards,
+            accounts,
+            instruments,
+            merchants,
+            counters: self.counters(),
+            sums: sums.into_iter().map(|(asset, sum)| self.sum_view(asset, sum)).collect(),
+            key_set_number: issued.number,
+            warnings: self.warnings(now, issued.expires_at_ms)?,
+        })))
+    }
+
+    fn sum_view(&self, asset: Asset, sum: Sums) -> SumView {
+        let Sums { customers, merchants, fees, funding } = sum;
+        SumView {
+            asset,
+            customers: self.money(customers, asset),
+            merchants: self.money(merchants, asset),
+            fees: self.money(fees, asset),
+            funding: self.money(funding, asset),
+            total: self.money(customers + merchants + fees + funding, asset),
+        }
+    }
+
+    fn counters(&self) -> BTreeMap<String, u64> {
+        let counters = self.engine.counters();
+        let mut counted = BTreeMap::from([
+            ("received".to_owned(), counters.received.get()),
+            ("overloaded".to_owned(), counters.overloaded.get()),
+            ("unopened".to_owned(), counters.unopened.get()),
+            ("batches".to_owned(), counters.batches.get()),
+            ("commits".to_owned(), counters.commits.get()),
+            ("repeated".to_owned(), counters.repeated.get()),
+            ("paid".to_owned(), counters.paid()),
+        ]);
+        for reason in Reason::ALL.into_iter().filter(|reason| *reason != Reason::Paid) {
+            let count = counters.answered[reason as usize].get();
+            if count > 0 {
+                counted.insert(format!("denied {reason:?}"), count);
+            }
+        }
+        counted
+    }
+
+    fn warnings(&self, now: Timestamp, sets_expire_at: Timestamp) -> Result<Vec<StatusWarning>, AdminError> {
+        let ring = KeyRing::load(&self.data)?;
+        let mut messages = Vec::new();
+        if sets_expire_at <= now.plus(WARN_AHEAD_MS) {
+            messages.push(format!("the key sets may be relied upon until {sets_expire_at}: run `tps key reissue`"));
+        }
+        for role in [KeyRole::Session, KeyRole::Proof, KeyRole::Certificate] {
+            let name = role_name(role);
+            let last = ring.keys().iter().filter(|key| key.role == role && key.seed.is_some() && !key.revoked);
+            let Some(end) = last.map(|key| key.valid_until).max() else {
+                messages.push(format!("there is no {name} key: run `tps key rotate {name}`"));
+                continue;
+            };
+            // Session keys are replaced when their overlap begins, so that customers always meet a current one.
+            let ahead = if role == KeyRole::Session { self.realm.session_key_overlap_days * DAY_MS } else { 40 * DAY_MS };
+            if end <= now.plus(ahead) {
+                messages.push(format!("the last {name} key ends at {end}: run `tps key rotate {name}`"));
+            }
+        }
+        Ok(messages.into_iter().map(|message| StatusWarning { message }).collect())
+    }
+}

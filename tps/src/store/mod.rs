@@ -62,7 +62,9 @@ pub enum StoreError {
         high_water: u64,
     },
     /// The history differs from the one the high-water mark has seen.
-    #[error("{path} is not the database that the high-water mark belongs to: restore a backup, do not continue with this copy")]
+    #[error(
+        "{path} is not the database that the high-water mark belongs to: restore a backup, do not continue with this copy"
+    )]
     OtherHistory {
         /// The directory.
         path: String,
@@ -86,7 +88,9 @@ pub enum StoreError {
         mode: u32,
     },
     /// Made by another version of this program.
-    #[error("{path} has format {found}, this program reads and writes format {expected}: start the version that made it")]
+    #[error(
+        "{path} has format {found}, this program reads and writes format {expected}: start the version that made it"
+    )]
     OtherFormat {
         /// The directory.
         path: String,

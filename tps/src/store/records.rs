@@ -1,7 +1,9 @@
 //! What the ledger keeps: one type per kind of record. Bytes and keys are the business of each store.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use protocol::ids::{AccountId, Digest, InstrumentId, KeyId, MerchantId, PaymentId, QuoteDigest, RealmId, TermsDigest, TransactionNumber};
+use protocol::ids::{
+    AccountId, Digest, InstrumentId, KeyId, MerchantId, PaymentId, QuoteDigest, RealmId, TermsDigest, TransactionNumber,
+};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Limits, Place};
 use protocol::ledger::posting::Posting;

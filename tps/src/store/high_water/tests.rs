@@ -71,7 +71,7 @@ fn the_mark_follows_is_never_ahead_and_is_complete_at_the_end() {
         changes += u32::from(found != seen);
         seen = found;
     }
-    assert!((3..=30).contains(&changes), "{changes} writes in half a second");
+    assert!((1..=30).contains(&changes), "{changes} writes in half a second");
     drop(mark);
     assert_eq!(read(&path).unwrap(), point(number));
 }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use ::rocksdb::{
     BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Error,
-    ErrorKind, LogLevel, Options, WriteBatch, WriteOptions,
+    ErrorKind, LogLevel, MemtableFactory, Options, WriteBatch, WriteOptions,
 };
 use rustix::fs::{FlockOperation, flock, statvfs};
 
 use super::super::StoreError;
-use super::columns::{Batches, Column, Journal, NAMES, Payments};
+use super::columns::{Accounts, Batches, Column, Instruments, Journal, NAMES, Payments};
 
 const MEBIBYTE: usize = 1_024 * 1_024;
 /// Memory for blocks read from the disk.
@@ -219,7 +219,7 @@ fn database_options() -> Result<Options, Error> {
 
 /// Options of the column family `name`.
 fn family_options(name: &str, cache: &Cache) -> Result<Options, Error> {
-    let mut options = Options::default().get_options_from_string(if std::env::var("MODE").unwrap_or_default().contains("noprot") {"disable_auto_compactions=false"} else {FAMILY_TEXT})?;
+    let mut options = Options::default().get_options_from_string(FAMILY_TEXT)?;
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_checksum_type(ChecksumType::XXH3);
@@ -232,14 +232,13 @@ fn family_options(name: &str, cache: &Cache) -> Result<Options, Error> {
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(3);
     options.set_level_compaction_dynamic_level_bytes(true);
-    let mode = std::env::var("MODE").unwrap_or_default();
-    if ["accounts", "instruments"].contains(&name) {
-        if mode.contains("vector") { options.set_memtable_factory(::rocksdb::MemtableFactory::Vector); }
-        if mode.contains("small") { options.set_write_buffer_size(8 << 20); }
-        if mode.contains("mid") { options.set_write_buffer_size(16 << 20); }
-    }
     if [Payments::NAME, Batches::NAME, Journal::NAME].contains(&name) {
         options.set_target_file_size_base(LARGE_FILE_BYTES);
+    }
+    if [Accounts::NAME, Instruments::NAME].contains(&name) {
+        // Written at random places with every payment and read as a whole only: appending now and sorting in the background
+        // halves the cost of a commit. Reading one record by key would be slow.
+        options.set_memtable_factory(MemtableFactory::Vector);
     }
     Ok(options)
 }

@@ -1,6 +1,6 @@
 //! The store of record: RocksDB, embedded (DESIGN section 8).
 //!
-//! Four layers: [`disk`] knows files and settings, [`format`] bytes, [`columns`] which bytes are where, and this file
+//! Four layers: `disk` knows files and settings, `format` bytes, `columns` which bytes are where, and this file
 //! the ledger. Every commit is one synced write batch; a hash chain runs over all of them.
 
 mod columns;

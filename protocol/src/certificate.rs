@@ -41,7 +41,9 @@ pub enum CertificateError {
     #[error("the merchant certificate expired at {0}: the merchant must renew it")]
     Expired(Timestamp),
     /// A request whose signature does not hold.
-    #[error("the certificate request was altered, or its maker does not hold the desk key: its signature does not hold")]
+    #[error(
+        "the certificate request was altered, or its maker does not hold the desk key: its signature does not hold"
+    )]
     NoPossession,
 }
 

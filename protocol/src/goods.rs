@@ -24,7 +24,9 @@ pub const SEALED_CHUNK_BYTES: usize = GOODS_CHUNK_BYTES + SEAL_TAG_BYTES;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GoodsError {
     /// A chunk was altered, moved, or sealed under another key.
-    #[error("chunk {chunk} of the goods does not open: it was altered or sealed under another key; ask for the goods again")]
+    #[error(
+        "chunk {chunk} of the goods does not open: it was altered or sealed under another key; ask for the goods again"
+    )]
     DoesNotOpen {
         /// Which chunk.
         chunk: u64,
@@ -363,7 +365,10 @@ mod tests {
     fn a_sealer_takes_exactly_the_announced_bytes() {
         let plan = ChunkPlan::new(10).unwrap();
         let mut sealer = GoodsSealer::new(&key(1), plan, 0).unwrap();
-        assert!(matches!(sealer.seal(&mut vec![0; 9]), Err(GoodsError::WrongChunkLength { expected: 10, actual: 9, .. })));
+        assert!(matches!(
+            sealer.seal(&mut vec![0; 9]),
+            Err(GoodsError::WrongChunkLength { expected: 10, actual: 9, .. })
+        ));
         assert!(sealer.seal(&mut vec![0; 10]).is_ok());
         assert_eq!(sealer.seal(&mut vec![0; 10]), Err(GoodsError::NoSuchChunk(1)));
     }

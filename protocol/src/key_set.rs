@@ -4,6 +4,12 @@
 //! key: checking proofs is the merchant's business (K-73). Both get the keys that issue merchant certificates and the
 //! registry of assets.
 
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub use error::KeySetError;
+
 use crate::codec::{Canonical, DecodeError, check_version};
 use crate::hash::{Purpose, tagged};
 use crate::ids::{KeyId, RealmId};
@@ -17,8 +23,18 @@ use crate::time::Timestamp;
 
 /// What a key of the TPS does. A key has one role.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, borsh::BorshSerialize, borsh::BorshDeserialize,
-    serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Hash,
+    PartialOrd,
+    Ord,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 #[borsh(use_discriminant = true)]
@@ -36,7 +52,15 @@ pub enum KeyRole {
 
 /// Who a key set is for; it decides which roles may stand in it.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Debug, Hash, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Hash,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
     serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
@@ -212,67 +236,6 @@ impl Canonical for SignedKeySet {
     }
 }
 
-/// Why a key set is not relied upon.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeySetError {
-    /// Not signed by the pinned root.
-    #[error("the key set is not signed by the pinned root key: it was altered, or belongs to another TPS")]
-    WrongRoot,
-    /// Made for the other side.
-    #[error("the key set is for a {actual:?}, here a set for a {expected:?} is needed: ask the TPS's operator for that one")]
-    WrongAudience {
-        /// Who it should be for.
-        expected: Audience,
-        /// Who it is for.
-        actual: Audience,
-    },
-    /// Another installation.
-    #[error("the key set belongs to realm {actual}, expected {expected}")]
-    WrongRealm {
-        /// The realm pinned.
-        expected: RealmId,
-        /// The realm of the set.
-        actual: RealmId,
-    },
-    /// An older set is offered in place of a newer one.
-    #[error("the key set has number {actual}, but number {minimum} is already pinned: fetch the newest key set")]
-    LowerNumber {
-        /// The lowest number accepted.
-        minimum: u64,
-        /// The number of the set.
-        actual: u64,
-    },
-    /// Older than its maximum age.
-    #[error("the key set expired at {expired_at}: fetch a new key set from the TPS's operator")]
-    TooOld {
-        /// Issue time and maximum age.
-        expired_at: Timestamp,
-    },
-    /// Signed in the future.
-    #[error("the key set is dated {issued_at}, which lies ahead: check this machine's clock")]
-    FromTheFuture {
-        /// Issue time.
-        issued_at: Timestamp,
-    },
-    /// No such key.
-    #[error("key {0} is not in the pinned key set: fetch the newest key set")]
-    UnknownKey(KeyId),
-    /// The root no longer vouches for it.
-    #[error("key {0} was revoked")]
-    Revoked(KeyId),
-    /// The key must not be used at that time.
-    #[error("key {key} was not valid at {at}")]
-    OutsideValidity {
-        /// The key.
-        key: KeyId,
-        /// The time asked about.
-        at: Timestamp,
-    },
-    /// No session key is valid now.
-    #[error("no session key of the TPS is valid at {0}: fetch the newest key set")]
-    NoSessionKey(Timestamp),
-}
-
 /// How far ahead of this machine's clock a set may be dated: clocks differ.
 const CLOCK_TOLERANCE_MS: u64 = 5 * crate::time::MINUTE_MS;
 
@@ -397,128 +360,5 @@ impl PinnedKeySet {
         let valid = self.0.keys.iter().filter(|entry| entry.role == KeyRole::Session && entry.covers(now));
         let newest = valid.max_by_key(|entry| (entry.valid_from, entry.id)).ok_or(KeySetError::NoSessionKey(now))?;
         Ok(ProcessorKey { id: newest.id, public: AgreementPublic(newest.public), route: self.0.route })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp(1_800_000_000_000);
-
-    fn root() -> SigningKey<RootRole> {
-        SigningKey::from_seed([1; 32])
-    }
-
-    fn set(audience: Audience) -> KeySet {
-        let mut set = KeySet::new(RealmId([7; 16]), audience, 3, NOW, 1_000_000);
-        let other = if audience == Audience::Merchant { KeyRole::Proof } else { KeyRole::Session };
-        set.keys = vec![
-            KeyEntry::new(KeyRole::Certificate, [2; 32], NOW, NOW.plus(500_000)),
-            KeyEntry::new(other, [3; 32], NOW, NOW.plus(500_000)),
-            KeyEntry::new(other, [4; 32], NOW.plus(10), NOW.plus(500_000)),
-        ];
-        set.assets = vec![AssetEntry { asset: Asset::USD6, exponent: 6 }];
-        set
-    }
-
-    fn verify(set: KeySet, audience: Audience, now: Timestamp, number_min: u64) -> Result<PinnedKeySet, KeySetError> {
-        let signed = set.sign(&root()).unwrap();
-        assert_eq!(SignedKeySet::decode(&signed.encode()).unwrap(), signed);
-        signed.verify(&root().public(), None, audience, now, number_min)
-    }
-
-    #[test]
-    fn a_signed_set_verifies_and_answers() {
-        let pinned = verify(set(Audience::Merchant), Audience::Merchant, NOW, 3).unwrap();
-        assert_eq!(pinned.asset_exponent(Asset::USD6), Some(6));
-        assert_eq!(pinned.asset_exponent(Asset(*b"EUR\0\0\0\0\0")), None);
-        assert_eq!(pinned.proof_keys().count(), 2);
-        let id = key_id(KeyRole::Certificate, &[2; 32]);
-        assert!(pinned.key(KeyRole::Certificate, id, NOW).is_ok());
-        assert_eq!(pinned.key(KeyRole::Proof, id, NOW), Err(KeySetError::UnknownKey(id)));
-        let late = NOW.plus(500_001);
-        assert_eq!(pinned.key(KeyRole::Certificate, id, late), Err(KeySetError::OutsideValidity { key: id, at: late }));
-
-        let customer = verify(set(Audience::Customer), Audience::Customer, NOW, 0).unwrap();
-        assert_eq!(customer.session_key(NOW).unwrap().public.0, [3; 32]);
-        assert_eq!(customer.session_key(NOW.plus(10)).unwrap().public.0, [4; 32]);
-        assert_eq!(customer.session_key(NOW.plus(600_000)), Err(KeySetError::NoSessionKey(NOW.plus(600_000))));
-    }
-
-    // spec: K-73
-    #[test]
-    fn customers_get_no_proof_key() {
-        let mut wrong = set(Audience::Customer);
-        wrong.keys.push(KeyEntry::new(KeyRole::Proof, [9; 32], NOW, NOW.plus(1)));
-        assert!(wrong.clone().sign(&root()).is_err());
-        // Not even a root that signs anyway is believed.
-        let signature = root().sign(Domain::<RootRole>::KEY_SET, &Canonical::encode(&wrong)).0;
-        assert!(SignedKeySet::decode(&Canonical::encode(&SignedKeySet { set: wrong, signature })).is_err());
-        let pinned = verify(set(Audience::Customer), Audience::Customer, NOW, 0).unwrap();
-        assert_eq!(pinned.proof_keys().count(), 0);
-    }
-
-    #[test]
-    fn every_reason_to_refuse_is_told() {
-        let signed = set(Audience::Merchant).sign(&root()).unwrap();
-        let merchant = |root: &[u8; 32], realm, now, minimum| signed.verify(root, realm, Audience::Merchant, now, minimum);
-        let public = root().public();
-        let stranger = SigningKey::<RootRole>::from_seed([2; 32]).public();
-        assert_eq!(merchant(&stranger, None, NOW, 0), Err(KeySetError::WrongRoot));
-        let realm = RealmId([8; 16]);
-        assert!(matches!(merchant(&public, Some(realm), NOW, 0), Err(KeySetError::WrongRealm { .. })));
-        assert_eq!(merchant(&public, None, NOW, 4), Err(KeySetError::LowerNumber { minimum: 4, actual: 3 }));
-        assert!(merchant(&public, None, NOW.plus(1_000_000), 3).is_ok());
-        assert!(matches!(merchant(&public, None, NOW.plus(1_000_001), 3), Err(KeySetError::TooOld { .. })));
-        assert!(matches!(merchant(&public, None, Timestamp(NOW.0 - 600_000), 3), Err(KeySetError::FromTheFuture { .. })));
-        let audience = signed.verify(&public, None, Audience::Customer, NOW, 0);
-        assert!(matches!(audience, Err(KeySetError::WrongAudience { .. })));
-    }
-
-    #[test]
-    fn altered_sets_and_revoked_keys_are_refused() {
-        let bytes = set(Audience::Merchant).sign(&root()).unwrap().encode();
-        for index in 0..bytes.len() {
-            let mut altered = bytes.clone();
-            altered[index] ^= 1;
-            let Ok(decoded) = SignedKeySet::decode(&altered) else { continue };
-            assert!(decoded.verify(&root().public(), None, Audience::Merchant, NOW, 0).is_err(), "byte {index}");
-        }
-        let mut revoked = set(Audience::Merchant);
-        revoked.keys[1].revoked = true;
-        let id = revoked.keys[1].id;
-        let pinned = verify(revoked, Audience::Merchant, NOW, 0).unwrap();
-        assert_eq!(pinned.key(KeyRole::Proof, id, NOW), Err(KeySetError::Revoked(id)));
-        assert_eq!(pinned.proof_keys().count(), 1);
-    }
-
-    #[test]
-    fn malformed_sets_are_refused() {
-        type Change = fn(&mut KeySet);
-        let cases: [Change; 8] = [
-            |set| set.keys[0].id = KeyId([0; 8]),
-            |set| set.keys[0].valid_until = set.keys[0].valid_from,
-            |set| set.keys.push(set.keys[0]),
-            |set| set.keys[0] = KeyEntry::new(KeyRole::Root, [2; 32], NOW, NOW.plus(1)),
-            |set| set.assets.clear(),
-            |set| set.assets.push(set.assets[0]),
-            |set| set.assets[0].exponent = 19,
-            |set| set.version = 2,
-        ];
-        for (index, change) in cases.into_iter().enumerate() {
-            let mut wrong = set(Audience::Merchant);
-            change(&mut wrong);
-            assert!(wrong.sign(&root()).is_err(), "case {index}");
-        }
-    }
-
-    #[test]
-    fn key_ids_depend_on_the_role_and_are_frozen() {
-        let proof = key_id(KeyRole::Proof, &[5; 32]);
-        assert_ne!(proof, key_id(KeyRole::Certificate, &[5; 32]));
-        let vectors: serde_json::Value = serde_json::from_str(include_str!("../vectors/key_set.json")).unwrap();
-        assert_eq!(vectors["proof_key_id_of_05"], proof.to_string());
-        assert_eq!(vectors["signed_key_set"], hex::encode(set(Audience::Merchant).sign(&root()).unwrap().encode()));
     }
 }

@@ -12,7 +12,15 @@ use crate::time::Timestamp;
 
 /// How goods reach the customer.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Debug, Hash, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Hash,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
     serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
@@ -26,7 +34,9 @@ pub enum GoodsKind {
 }
 
 /// One line of a quote.
-#[derive(Clone, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize,
+)]
 pub struct QuoteItem {
     /// The merchant's code of the item, at most 128 bytes, not empty.
     pub code: String,

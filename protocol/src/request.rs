@@ -34,7 +34,10 @@ impl PaymentKind {
 
 /// What is to be paid: the request without anything that says who pays. Two requests ask for the same if and only if
 /// their contents are equal (DESIGN section 4, "Content").
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct Content {
     /// Who is to be paid.
     pub merchant: MerchantId,
@@ -63,27 +66,7 @@ impl Content {
     }
 }
 
-#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-struct ContentBytes {
-    merchant: MerchantId,
-    number: TransactionNumber,
-    amount: Amount,
-    asset: Asset,
-    quote_digest: QuoteDigest,
-    valid_until: Timestamp,
-    kind: PaymentKind,
-    terms: TermsDigest,
-    customer_part: ModifierPart,
-}
-
-fixed!(ContentBytes, "request content", |_| Ok(()));
-
-impl Content {
-    fn encode(&self) -> Vec<u8> {
-        let Self { merchant, number, amount, asset, quote_digest, valid_until, kind, terms, customer_part } = *self;
-        ContentBytes { merchant, number, amount, asset, quote_digest, valid_until, kind, terms, customer_part }.encode()
-    }
-}
+fixed!(Content, "request content", |_| Ok(()));
 
 /// The open half: everything that a proof is prepared from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]

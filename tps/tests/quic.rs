@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::quic::{framed, read_frames};
 use common::*;
 use protocol::codec::Fixed;
 use protocol::enrolment::SignaturePolicy;
 use protocol::error::{ErrorCode, ErrorMessage};
-use protocol::frame::{FRAME_HEADER_BYTES, Frame, MessageType, frame_header};
+use protocol::frame::{FRAME_HEADER_BYTES, Frame, MessageType};
 use protocol::response::{Reason, open};
 use rustls::pki_types::CertificateDer;
 use tps::pipeline::{Engine, EngineConfig};
@@ -41,43 +42,11 @@ fn service(change: impl FnOnce(&mut ReceiveConfig)) -> Service {
 }
 
 fn client(service: &Service) -> quinn::Endpoint {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(service.certificate.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![protocol::limits::ALPN.to_vec()];
-    tls.enable_early_data = true;
-    let quic = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
-    let mut endpoint = quinn::Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(quic)));
-    endpoint
+    common::quic::client(service.certificate.clone())
 }
 
 async fn connect(endpoint: &quinn::Endpoint, service: &Service) -> quinn::Connection {
     endpoint.connect(service.address, "tps.quittance").unwrap().await.unwrap()
-}
-
-fn framed(id: u32, message: &[u8]) -> Vec<u8> {
-    [&frame_header(id, message.len())[..], message].concat()
-}
-
-/// Reads frames until `count` have come.
-async fn read_frames(receive: &mut quinn::RecvStream, count: usize) -> Vec<(u32, Vec<u8>)> {
-    let (mut buffer, mut frames) = (Vec::new(), Vec::new());
-    while frames.len() < count {
-        let chunk = tokio::time::timeout(Duration::from_secs(20), receive.read_chunk(65_536, true)).await;
-        buffer.extend_from_slice(&chunk.expect("in time").unwrap().expect("more").bytes);
-        while let Some(frame) = Frame::first(&buffer).unwrap() {
-            let used = frame.bytes();
-            frames.push((frame.request_id, frame.message.to_vec()));
-            buffer.drain(..used);
-        }
-    }
-    frames
 }
 
 // spec: K-13, K-45

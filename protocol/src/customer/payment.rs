@@ -271,6 +271,14 @@ impl PaymentState {
         self.pending.as_ref()
     }
 
+    /// Whether a payment may be made now.
+    ///
+    /// # Errors
+    /// [`PaymentRefused::Breached`], [`PaymentRefused::NewPinNeeded`].
+    pub fn may_pay(&self) -> Result<(), PaymentRefused> {
+        self.standing.may_pay()
+    }
+
     /// Begins to pay `content`; to be stored before [`Self::about_to_send`].
     ///
     /// # Errors

@@ -20,7 +20,15 @@ const ANSWER_BYTES: usize = 8 + 1;
 
 /// Whether requests of an instrument must be signed.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 #[borsh(use_discriminant = true)]
@@ -235,7 +243,11 @@ impl ActivationAnswer {
     ///
     /// # Errors
     /// [`DoesNotOpen`] where it was altered or answers another activation.
-    pub fn open(&self, activation: &Activation, session: &ActivationSession) -> Result<(u64, SignaturePolicy), DoesNotOpen> {
+    pub fn open(
+        &self,
+        activation: &Activation,
+        session: &ActivationSession,
+    ) -> Result<(u64, SignaturePolicy), DoesNotOpen> {
         let cipher = aes_gcm_siv::Aes256GcmSiv::new(&session.answer_seal.into());
         let associated = associated(self.prefix, activation);
         let plain = cipher.decrypt(&[0; 12].into(), Payload { msg: &self.sealed, aad: &associated });
@@ -279,7 +291,8 @@ mod tests {
         let bundle = bundle();
         let processor = bundle.open(NOW).unwrap().session_key(NOW).unwrap();
         let ephemeral = AgreementSecret::from_random([ephemeral; 32]);
-        activate(bundle.realm, bundle.instrument, &bundle.activation_code, &customer(), &[4; 32], &processor, ephemeral).unwrap()
+        activate(bundle.realm, bundle.instrument, &bundle.activation_code, &customer(), &[4; 32], &processor, ephemeral)
+            .unwrap()
     }
 
     #[test]

@@ -157,7 +157,8 @@ fn is_address(text: &str) -> bool {
 
 impl Canonical for EnrolmentBundle {
     const NAME: &'static str = "enrolment bundle";
-    const BYTES_MAX: usize = KEY_SET_BYTES_MAX + TLS_CERTIFICATE_BYTES_MAX + PROCESSOR_ADDRESSES_MAX * ADDRESS_BYTES_MAX + 1_024;
+    const BYTES_MAX: usize =
+        KEY_SET_BYTES_MAX + TLS_CERTIFICATE_BYTES_MAX + PROCESSOR_ADDRESSES_MAX * ADDRESS_BYTES_MAX + 1_024;
 
     fn check(&self) -> Result<(), DecodeError> {
         let field = |field| Err(DecodeError::Field { what: Self::NAME, field });

@@ -219,7 +219,9 @@ impl OrderState {
 
             // Goods keys end, the TOKEN does not (K-89, K-94).
             (AwaitingProof, On::KeysExpire) => to(AwaitingLateProof, Do::DestroyKeys),
-            (AwaitingAdvice | AwaitingSendGoods | Delivered, On::KeysExpire) => to(AwaitingRenegotiation, Do::DestroyKeys),
+            (AwaitingAdvice | AwaitingSendGoods | Delivered, On::KeysExpire) => {
+                to(AwaitingRenegotiation, Do::DestroyKeys)
+            }
             (AwaitingRefundDecision | Refunded, On::KeysExpire) => stay(Do::DestroyKeys),
             (_, On::KeysExpire) => stay(Do::Nothing),
 

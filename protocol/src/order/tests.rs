@@ -77,7 +77,8 @@ fn names_round_trip() {
 }
 
 fn quote() -> Quote {
-    let item = QuoteItem { code: "song".into(), description: "A song".into(), quantity: 1, amount: Amount::new(50).unwrap() };
+    let item =
+        QuoteItem { code: "song".into(), description: "A song".into(), quantity: 1, amount: Amount::new(50).unwrap() };
     Quote::new(QuoteTerms {
         realm: RealmId([1; 16]),
         merchant: MerchantId([2; 16]),

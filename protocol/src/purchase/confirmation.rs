@@ -159,7 +159,8 @@ pub struct OpenedConfirmation {
 
 impl Confirmation {
     fn associated(&self) -> Vec<u8> {
-        borsh::to_vec(&(self.prefix, self.number, self.quote_digest, self.ephemeral)).expect("encoding into memory does not fail")
+        borsh::to_vec(&(self.prefix, self.number, self.quote_digest, self.ephemeral))
+            .expect("encoding into memory does not fail")
     }
 
     /// Opens the confirmation with the MTS's own record of the quote and the secret key of `certificate` (K-32).
@@ -168,13 +169,18 @@ impl Confirmation {
     /// The code to answer: [`MerchantErrorCode::QuoteMismatch`] where the customer was shown another quote,
     /// [`MerchantErrorCode::DoesNotOpen`] where anything was altered, [`MerchantErrorCode::AddressMissing`],
     /// [`MerchantErrorCode::AddressUnexpected`].
-    pub fn open(&self, quote: &Quote, secret: &AgreementSecret, certificate: Digest) -> Result<OpenedConfirmation, MerchantErrorCode> {
+    pub fn open(
+        &self,
+        quote: &Quote,
+        secret: &AgreementSecret,
+        certificate: Digest,
+    ) -> Result<OpenedConfirmation, MerchantErrorCode> {
         if self.number != quote.number || self.quote_digest != quote.digest() {
             return Err(MerchantErrorCode::QuoteMismatch);
         }
         let terms = SessionTerms { certificate, quote: self.quote_digest };
-        let (session, address_key) =
-            MerchantSession::for_merchant(secret, &self.ephemeral, &terms).map_err(|_| MerchantErrorCode::DoesNotOpen)?;
+        let (session, address_key) = MerchantSession::for_merchant(secret, &self.ephemeral, &terms)
+            .map_err(|_| MerchantErrorCode::DoesNotOpen)?;
         let plain = address_key.open(&self.associated(), &self.sealed).map_err(|_| MerchantErrorCode::DoesNotOpen)?;
         let address = match (quote.goods, plain.is_empty()) {
             (GoodsKind::Digital, true) => None,
@@ -219,7 +225,12 @@ pub struct AuthenticatedQuote {
 
 impl AuthenticatedQuote {
     /// Authenticates the MTS's record.
-    pub fn new(session: &MerchantSession, number: TransactionNumber, quote_digest: QuoteDigest, address: Option<&Address>) -> Self {
+    pub fn new(
+        session: &MerchantSession,
+        number: TransactionNumber,
+        quote_digest: QuoteDigest,
+        address: Option<&Address>,
+    ) -> Self {
         let mut message = Self {
             prefix: MerchantMessageType::AuthenticatedQuote.prefix(),
             number,
@@ -235,9 +246,16 @@ impl AuthenticatedQuote {
     ///
     /// # Errors
     /// [`NotAuthentic`]: nothing must be paid then.
-    pub fn verify(&self, session: &MerchantSession, sent: &Confirmation, address_digest: Digest) -> Result<(), NotAuthentic> {
+    pub fn verify(
+        &self,
+        session: &MerchantSession,
+        sent: &Confirmation,
+        address_digest: Digest,
+    ) -> Result<(), NotAuthentic> {
         session.quote.verify(&before_authenticator(self, 32), &self.authenticator)?;
-        let same = self.number == sent.number && self.quote_digest == sent.quote_digest && self.address_digest == address_digest;
+        let same = self.number == sent.number
+            && self.quote_digest == sent.quote_digest
+            && self.address_digest == address_digest;
         if same { Ok(()) } else { Err(NotAuthentic) }
     }
 }

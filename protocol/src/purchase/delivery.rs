@@ -13,7 +13,9 @@ pub const GOODS_FORMAT: u8 = 1;
 
 /// How to ask for digital goods, and how to recognise them. Fields: digest (32 bytes), length (u64), path (length u32 and
 /// bytes), format (1 byte).
-#[derive(Clone, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize,
+)]
 pub struct DigitalGoods {
     /// Digest of the goods in clear; always present, so that other goods are noticed (K-88).
     pub digest: Digest,
@@ -42,7 +44,17 @@ impl DigitalGoods {
 }
 
 /// What the MTS made of a proof.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]

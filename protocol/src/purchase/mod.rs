@@ -25,7 +25,9 @@ mod renegotiation;
 #[cfg(test)]
 mod tests;
 
-pub use confirmation::{Address, AuthenticatedQuote, Confirmation, ConfirmError, OpenedConfirmation, SentConfirmation, confirm};
+pub use confirmation::{
+    Address, AuthenticatedQuote, ConfirmError, Confirmation, OpenedConfirmation, SentConfirmation, confirm,
+};
 pub use delivery::{AdviceStatus, DELIVERY_PATH_BYTES_MAX, DigitalGoods, GOODS_FORMAT, SendGoods, ShippingAdvice};
 pub use offer::{OfferError, QuoteOffer, QuoteRequest, VerifiedOffer};
 pub use refusal::{MerchantError, MerchantErrorCode};

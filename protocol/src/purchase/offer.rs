@@ -5,7 +5,9 @@ use crate::certificate::{CertificateError, MerchantCertificate, VerifiedCertific
 use crate::codec::{Canonical, DecodeError, check_text};
 use crate::ids::{MerchantId, QuoteDigest, RealmId};
 use crate::key_set::PinnedKeySet;
-use crate::limits::{CERTIFICATE_BYTES_MAX, ITEM_CODE_BYTES_MAX, MERCHANT_MESSAGE_BYTES_MAX, QUOTE_BYTES_MAX, QUOTE_ITEMS_MAX};
+use crate::limits::{
+    CERTIFICATE_BYTES_MAX, ITEM_CODE_BYTES_MAX, MERCHANT_MESSAGE_BYTES_MAX, QUOTE_BYTES_MAX, QUOTE_ITEMS_MAX,
+};
 use crate::quote::Quote;
 use crate::time::Timestamp;
 

@@ -96,7 +96,10 @@ impl MerchantErrorCode {
 
     /// Whether the same message may succeed later without the customer doing anything else.
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::NotCertified | Self::GoodsUnavailable | Self::Overloaded | Self::Internal | Self::KeySetTooOld)
+        matches!(
+            self,
+            Self::NotCertified | Self::GoodsUnavailable | Self::Overloaded | Self::Internal | Self::KeySetTooOld
+        )
     }
 }
 
@@ -105,7 +108,9 @@ impl From<&DecodeError> for MerchantErrorCode {
         match error {
             DecodeError::Version { .. } => Self::UnsupportedVersion,
             DecodeError::Suite { .. } => Self::UnsupportedSuite,
-            DecodeError::Length { .. } | DecodeError::Field { .. } | DecodeError::NotCanonical { .. } => Self::Malformed,
+            DecodeError::Length { .. } | DecodeError::Field { .. } | DecodeError::NotCanonical { .. } => {
+                Self::Malformed
+            }
         }
     }
 }
@@ -128,7 +133,12 @@ pub struct MerchantError {
 impl MerchantError {
     /// An error whose text is that of its code.
     pub fn new(code: MerchantErrorCode, retry_after_ms: u32) -> Self {
-        Self { prefix: MerchantMessageType::Error.prefix(), number: code as u16, retry_after_ms, text: code.to_string() }
+        Self {
+            prefix: MerchantMessageType::Error.prefix(),
+            number: code as u16,
+            retry_after_ms,
+            text: code.to_string(),
+        }
     }
 
     /// The code, or the bare number where this program does not know it yet.

@@ -1,18 +1,26 @@
 //! Coming back later: the TOKEN of the original session, sealed under a new session each time (K-90 to K-94, K-96).
 
 use super::{DigitalGoods, MerchantMessageType, before_authenticator};
+use crate::certificate::VerifiedCertificate;
 use crate::codec::{Canonical, DecodeError, check_text};
 use crate::hash::{Purpose, tagged};
 use crate::ids::{Digest, QuoteDigest, TransactionNumber};
 use crate::limits::DELIVERY_TEXT_BYTES_MAX;
-use crate::certificate::VerifiedCertificate;
 use crate::session::merchant::{MerchantSession, NotAuthentic, SEALED_TOKEN_BYTES, SessionTerms, Token};
 use crate::session::payment::DoesNotOpen;
 use crate::session::{AgreementPublic, AgreementSecret, NoSharedSecret};
 
 /// What the customer comes back for.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Debug, Hash, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Hash,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
     serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
@@ -105,7 +113,15 @@ impl Canonical for Renegotiation {
 
 /// Where a refund stands. The decision is the merchant's (K-104).
 #[derive(
-    Clone, Copy, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 #[borsh(use_discriminant = true)]
@@ -157,7 +173,11 @@ impl RenegotiationAcknowledgment {
     ///
     /// # Errors
     /// [`DecodeError`] for an unusable text or path.
-    pub fn new(session: &MerchantSession, request: &Renegotiation, acknowledged: Acknowledged) -> Result<Self, DecodeError> {
+    pub fn new(
+        session: &MerchantSession,
+        request: &Renegotiation,
+        acknowledged: Acknowledged,
+    ) -> Result<Self, DecodeError> {
         let mut message = Self {
             prefix: MerchantMessageType::RenegotiationAcknowledgment.prefix(),
             number: request.number,

@@ -5,8 +5,8 @@ use crate::ids::{Digest, MerchantId, RealmId, TransactionNumber};
 use crate::key_set::{AssetEntry, Audience, KeyEntry, KeyRole, KeySet, PinnedKeySet};
 use crate::money::{Amount, Asset};
 use crate::quote::{GoodsKind, Quote, QuoteItem, QuoteTerms};
-use crate::session::merchant::{MerchantSession, SessionTerms, Token};
 use crate::session::AgreementSecret;
+use crate::session::merchant::{MerchantSession, SessionTerms, Token};
 use crate::signature::{RootRole, SigningKey};
 use crate::time::{DAY_MS, Timestamp};
 
@@ -20,9 +20,15 @@ fn merchant_secret() -> AgreementSecret {
 }
 
 fn certificate() -> MerchantCertificate {
-    let request = CertificateRequest::new("Elm Music".into(), merchant_secret().public(), &SigningKey::from_seed([3; 32]));
-    let terms =
-        CertificateTerms { realm: REALM, serial: 1, merchant: MERCHANT, valid_from: NOW, valid_until: NOW.plus(DAY_MS) };
+    let request =
+        CertificateRequest::new("Elm Music".into(), merchant_secret().public(), &SigningKey::from_seed([3; 32]));
+    let terms = CertificateTerms {
+        realm: REALM,
+        serial: 1,
+        merchant: MERCHANT,
+        valid_from: NOW,
+        valid_until: NOW.plus(DAY_MS),
+    };
     MerchantCertificate::issue(&request.unwrap(), &terms, &SigningKey::from_seed([2; 32])).unwrap()
 }
 
@@ -39,8 +45,18 @@ fn quote(goods: GoodsKind, units: u64, merchant: MerchantId) -> Quote {
     let amount = Amount::new(units).unwrap();
     let items = vec![QuoteItem { code: "song".into(), description: "A song".into(), quantity: 1, amount }];
     let (asset, issued_at, salt) = (Asset::USD6, NOW, [4; 32]);
-    Quote::new(QuoteTerms { realm: REALM, merchant, number: NUMBER, items, asset, goods, issued_at, lifetime_ms: 600_000, salt })
-        .unwrap()
+    Quote::new(QuoteTerms {
+        realm: REALM,
+        merchant,
+        number: NUMBER,
+        items,
+        asset,
+        goods,
+        issued_at,
+        lifetime_ms: 600_000,
+        salt,
+    })
+    .unwrap()
 }
 
 fn offered(quote: &Quote) -> Result<VerifiedOffer, OfferError> {
@@ -83,7 +99,8 @@ fn both_sides_authenticate_the_same_quote_and_address() {
         let sent = confirmed(goods, 9);
         let bytes = sent.message.encode();
         assert!(!bytes.windows(8).any(|window| address().expose().as_bytes().windows(8).any(|part| part == window)));
-        let opened = Confirmation::decode(&bytes).unwrap().open(&quote, &merchant_secret(), certificate().digest()).unwrap();
+        let opened =
+            Confirmation::decode(&bytes).unwrap().open(&quote, &merchant_secret(), certificate().digest()).unwrap();
         assert_eq!(opened.address.is_some(), goods == GoodsKind::Hard);
         assert!(opened.address.as_ref().is_none_or(|received| *received == address()));
 
@@ -155,7 +172,8 @@ fn goods() -> DigitalGoods {
 #[test]
 fn every_byte_of_the_advice_is_authenticated() {
     let session = confirmed(GoodsKind::Digital, 9).session;
-    let advice = ShippingAdvice::new(&session.advice, NUMBER, AdviceStatus::Paid, Some(goods()), "by post".into()).unwrap();
+    let advice =
+        ShippingAdvice::new(&session.advice, NUMBER, AdviceStatus::Paid, Some(goods()), "by post".into()).unwrap();
     assert_eq!(advice.verify(&session.advice, NUMBER), Ok(()));
     assert!(advice.verify(&session.advice, TransactionNumber([1; 16])).is_err());
     assert!(advice.verify(&confirmed(GoodsKind::Digital, 10).session.advice, NUMBER).is_err());
@@ -168,7 +186,10 @@ fn every_byte_of_the_advice_is_authenticated() {
     }
     for path in ["", "/absolute", "../up", "a//b", "https://elsewhere", "a?b", "a/"] {
         let goods = DigitalGoods { path: path.into(), ..goods() };
-        assert!(ShippingAdvice::new(&session.advice, NUMBER, AdviceStatus::Paid, Some(goods), String::new()).is_err(), "{path}");
+        assert!(
+            ShippingAdvice::new(&session.advice, NUMBER, AdviceStatus::Paid, Some(goods), String::new()).is_err(),
+            "{path}"
+        );
     }
 }
 
@@ -194,7 +215,8 @@ fn renegotiated(token: &Token, purpose: RenegotiationPurpose, ephemeral: u8) -> 
 #[test]
 fn the_token_opens_a_new_session_and_only_the_merchant_can_acknowledge_it() {
     let original = confirmed(GoodsKind::Digital, 9).session;
-    let terms = SessionTerms { certificate: certificate().digest(), quote: quote(GoodsKind::Digital, 50, MERCHANT).digest() };
+    let terms =
+        SessionTerms { certificate: certificate().digest(), quote: quote(GoodsKind::Digital, 50, MERCHANT).digest() };
     let (message, session) = renegotiated(&original.token, RenegotiationPurpose::Retransmission, 20);
     let opened = Renegotiation::decode(&message.encode()).unwrap().open(&merchant_secret(), &terms).unwrap();
     assert!(opened.token.equals(&original.token));
@@ -258,7 +280,8 @@ fn messages_are_frozen() {
     let refund = Acknowledged::Refund { status: RefundStatus::Requested };
     let vectors: serde_json::Value = serde_json::from_str(include_str!("../../vectors/purchase.json")).unwrap();
     let hard = quote(GoodsKind::Hard, 50, MERCHANT);
-    let advice = |goods| ShippingAdvice::new(&session.advice, NUMBER, AdviceStatus::Paid, goods, "by post".into()).unwrap();
+    let advice =
+        |goods| ShippingAdvice::new(&session.advice, NUMBER, AdviceStatus::Paid, goods, "by post".into()).unwrap();
     for (name, bytes) in [
         ("quote_request", QuoteRequest::new(vec![("song".into(), 2)]).unwrap().encode()),
         ("quote_offer", QuoteOffer::new(&certificate(), &hard).encode()),
@@ -269,7 +292,10 @@ fn messages_are_frozen() {
         ("shipping_advice_hard", advice(None).encode()),
         ("send_goods", SendGoods::new(&session.send_goods, NUMBER, 2).encode()),
         ("renegotiation", renegotiation.encode()),
-        ("renegotiation_acknowledgment", RenegotiationAcknowledgment::new(&session, &renegotiation, refund).unwrap().encode()),
+        (
+            "renegotiation_acknowledgment",
+            RenegotiationAcknowledgment::new(&session, &renegotiation, refund).unwrap().encode(),
+        ),
         ("error", MerchantError::new(MerchantErrorCode::NotPaid, 0).encode()),
     ] {
         assert_eq!(vectors[name], hex::encode(bytes), "{name}");

@@ -235,7 +235,9 @@ impl MerchantSession {
         terms: &SessionTerms,
     ) -> (Self, AddressKey) {
         let mut material = Zeroizing::new([0; 160]);
-        for (part, bytes) in [shared, &ephemeral.0, &merchant.0, &terms.certificate.0, &terms.quote.0].into_iter().enumerate() {
+        for (part, bytes) in
+            [shared, &ephemeral.0, &merchant.0, &terms.certificate.0, &terms.quote.0].into_iter().enumerate()
+        {
             material[part * 32..(part + 1) * 32].copy_from_slice(bytes);
         }
         let master = derive(Purpose::MERCHANT_SESSION, &material[..]);
@@ -324,7 +326,8 @@ mod tests {
         let exposed = session.expose();
         let mut keys: Vec<String> = exposed.chunks(32).map(hex::encode).collect();
         keys.push(hex::encode(address.0));
-        let vectors: serde_json::Value = serde_json::from_str(include_str!("../../vectors/merchant_session.json")).unwrap();
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../vectors/merchant_session.json")).unwrap();
         let names =
             ["quote", "advice", "send_goods", "goods", "token", "token_seal", "acknowledgment", "refund", "address"];
         for (name, key) in names.iter().zip(&keys) {

@@ -81,11 +81,16 @@ fn message_types_and_clauses_are_documented() {
     let known: Vec<Vec<String>> =
         MessageType::ALL.iter().map(|kind| vec![format!("0x{:02x}", *kind as u8), format!("{kind:?}")]).collect();
     assert_eq!(rows("message types", &[0, 1]), known);
-    let known: Vec<Vec<String>> =
-        MerchantMessageType::ALL.iter().map(|kind| vec![format!("0x{:02x}", *kind as u8), format!("{kind:?}")]).collect();
+    let known: Vec<Vec<String>> = MerchantMessageType::ALL
+        .iter()
+        .map(|kind| vec![format!("0x{:02x}", *kind as u8), format!("{kind:?}")])
+        .collect();
     assert_eq!(rows("merchant message types", &[0, 1]), known);
-    let known: Vec<Vec<String>> =
-        Clause::ALL.iter().enumerate().map(|(place, clause)| vec![(place + 1).to_string(), clause.name().to_owned()]).collect();
+    let known: Vec<Vec<String>> = Clause::ALL
+        .iter()
+        .enumerate()
+        .map(|(place, clause)| vec![(place + 1).to_string(), clause.name().to_owned()])
+        .collect();
     assert_eq!(rows("clauses", &[0, 2]), known);
 }
 

@@ -32,8 +32,8 @@ pub(crate) const MODIFIER: u64 = 99;
 pub(crate) const PROCESSOR_PART: ModifierPart = ModifierPart(0x8899_aabb_ccdd_eeff);
 /// The order of the prime subgroup, little endian.
 pub(crate) const ORDER: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -173,10 +173,11 @@ pub(crate) fn bundle() -> EnrolmentBundle {
     let addresses = vec!["tps.example:4433".into(), "[::1]:4433".into()];
     let code = ActivationCode::from_random(ACTIVATION_CODE);
     let (set, expires_at) = (customer_key_set(), TIME.plus(DAY_MS));
-    EnrolmentBundle::new(REALM, addresses, vec![0x30, 0x82], root, &set, code, INSTRUMENT, 0, Asset::USD6, expires_at).unwrap()
+    EnrolmentBundle::new(REALM, addresses, vec![0x30, 0x82], root, &set, code, INSTRUMENT, 0, Asset::USD6, expires_at)
+        .unwrap()
 }
 
-pub(crate) fn activation() -> (Activation, ActivationSession) {
+pub(crate) fn made_activation() -> (Activation, ActivationSession) {
     let (code, ephemeral) = (ActivationCode::from_random(ACTIVATION_CODE), AgreementSecret::from_random(EPHEMERAL));
     activate(REALM, INSTRUMENT, &code, &customer_key(), &DEVICE_KEY, &processor(), ephemeral).unwrap()
 }

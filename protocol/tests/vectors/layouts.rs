@@ -10,14 +10,17 @@ use protocol::error::{ErrorCode, ErrorMessage};
 use protocol::frame::frame_header;
 use protocol::goods::{ChunkPlan, GoodsSealer};
 use protocol::hash::{Purpose, tagged};
-use protocol::ids::{Digest, InstrumentId, KeyId, MerchantId, PaymentId, QuoteDigest, RealmId, TermsDigest, TransactionNumber};
+use protocol::ids::{
+    Digest, InstrumentId, KeyId, MerchantId, PaymentId, QuoteDigest, RealmId, TermsDigest, TransactionNumber,
+};
 use protocol::key_set::{AssetEntry, Audience, KeyEntry, KeyRole, KeySet};
 use protocol::limits::GOODS_CHUNK_BYTES;
 use protocol::money::{Amount, Asset};
 use protocol::pin::{Modifier, ModifierPart, Pin};
 use protocol::proof::{BatchHeader, Outcome, Proof, Statement};
 use protocol::purchase::{
-    Address, AuthenticatedQuote, Confirmation, QuoteOffer, Renegotiation, RenegotiationPurpose, SendGoods, VerifiedOffer, confirm,
+    Address, AuthenticatedQuote, Confirmation, QuoteOffer, Renegotiation, RenegotiationPurpose, SendGoods,
+    VerifiedOffer, confirm,
 };
 use protocol::quote::{GoodsKind, Quote, QuoteItem, QuoteTerms};
 use protocol::request::{Content, CustomerHalf, InstrumentKeys, PaymentKind, ReceivedRequest, SealedRequest, seal};
@@ -55,14 +58,17 @@ fn layout(name: &str) -> Vec<Row> {
     rows
 }
 
-/// Two encodings that differ in one field, and the offset at which the document puts that field.
-type Pair = (usize, Vec<u8>, Vec<u8>);
+/// Two encodings that differ in one field, and how the document's name of that field begins.
+type Pair = (&'static str, Vec<u8>, Vec<u8>);
+
+/// A change of one field, and how the document's name of that field begins.
+type Change<T> = (&'static str, fn(&mut T));
 
 /// What the test knows of a message beyond the document.
 #[derive(Default)]
 struct Known<'a> {
-    /// Offsets of fields that depend on others: tags, signatures, authenticators. They may change with anything.
-    dependent: &'a [usize],
+    /// Fields that depend on others: tags, signatures, authenticators. They may change with anything.
+    dependent: &'a [&'a str],
     /// Offsets of single bytes that no value changes, such as the highest byte of an amount.
     constant: &'a [usize],
 }
@@ -70,19 +76,20 @@ struct Known<'a> {
 fn check(name: &str, known: &Known<'_>, pairs: &[Pair]) {
     let rows = layout(name);
     let bytes = rows.iter().map(|row| row.length).sum::<usize>();
-    let range = |offset: usize| {
-        let row = rows.iter().find(|row| row.offset == offset).unwrap_or_else(|| panic!("{name} has nothing at {offset}"));
-        row.offset..row.offset + row.length
+    let range = |field: &str| {
+        let found: Vec<&Row> = rows.iter().filter(|row| row.field.starts_with(field)).collect();
+        assert_eq!(found.len(), 1, "{name}: {field}");
+        found[0].offset..found[0].offset + found[0].length
     };
-    let dependent: BTreeSet<usize> = known.dependent.iter().flat_map(|offset| range(*offset)).collect();
+    let dependent: BTreeSet<usize> = known.dependent.iter().flat_map(|field| range(field)).collect();
     let mut changed = BTreeSet::new();
-    for (offset, left, right) in pairs {
+    for (field, left, right) in pairs {
         assert!(left.len() >= bytes && right.len() >= bytes, "{name} is shorter than documented");
-        let own = range(*offset);
+        let own = range(field);
         let differences: Vec<usize> = (0..bytes).filter(|place| left[*place] != right[*place]).collect();
-        assert!(differences.iter().any(|place| own.contains(place)), "{name} at {offset}: nothing changed");
+        assert!(differences.iter().any(|place| own.contains(place)), "{name}, {field}: nothing changed");
         for place in differences {
-            assert!(own.contains(&place) || dependent.contains(&place), "{name} at {offset}: byte {place} changed too");
+            assert!(own.contains(&place) || dependent.contains(&place), "{name}, {field}: byte {place} changed too");
             changed.insert(place);
         }
     }
@@ -90,7 +97,9 @@ fn check(name: &str, known: &Known<'_>, pairs: &[Pair]) {
         let places = row.offset..row.offset + row.length;
         // A field written as hexadecimal digits is that constant.
         let digits = row.field.trim_matches('`');
-        if let (true, Ok(constant)) = (row.field.starts_with('`') && digits.len() == 2 * row.length, hex::decode(digits)) {
+        if let (true, Ok(constant)) =
+            (row.field.starts_with('`') && digits.len() == 2 * row.length, hex::decode(digits))
+        {
             assert!(pairs.iter().all(|(_, left, _)| left[places.clone()] == constant), "{name}: {}", row.field);
             assert!(places.clone().all(|place| !changed.contains(&place)));
             continue;
@@ -103,11 +112,11 @@ fn check(name: &str, known: &Known<'_>, pairs: &[Pair]) {
 }
 
 /// A pair for each change of `base`.
-fn changes<T: Clone>(base: &T, encode: impl Fn(&T) -> Vec<u8>, changes: &[(usize, fn(&mut T))]) -> Vec<Pair> {
-    let pair = |(offset, change): &(usize, fn(&mut T))| {
+fn changes<T: Clone>(base: &T, encode: impl Fn(&T) -> Vec<u8>, changes: &[Change<T>]) -> Vec<Pair> {
+    let pair = |(field, change): &Change<T>| {
         let mut other = base.clone();
         change(&mut other);
-        (*offset, encode(base), encode(&other))
+        (*field, encode(base), encode(&other))
     };
     changes.iter().map(pair).collect()
 }
@@ -123,7 +132,10 @@ const OTHER_TIME: Timestamp = Timestamp(!TIME.0);
 #[test]
 fn frame_headers() {
     let header = |id, length| frame_header(id, length).to_vec();
-    let pairs = [(0, header(7, 0), header(7, 0x07ff)), (2, header(0, 5), header(u32::MAX, 5))];
+    let pairs = [
+        ("length of the message that follows", header(7, 0), header(7, 0x07ff)),
+        ("request id", header(0, 5), header(u32::MAX, 5)),
+    ];
     check("frame header", &Known::default(), &pairs);
 }
 
@@ -131,8 +143,12 @@ fn frame_headers() {
 fn error_messages() {
     let message = |code, after| ErrorMessage::new(code, after).to_bytes();
     let pairs = [
-        (3, message(ErrorCode::Malformed, 0), message(ErrorCode::DiskLow, 0)),
-        (5, message(ErrorCode::Malformed, 0), message(ErrorCode::Malformed, u32::MAX)),
+        ("code", message(ErrorCode::Malformed, 0), message(ErrorCode::DiskLow, 0)),
+        (
+            "how long to wait before asking again",
+            message(ErrorCode::Malformed, 0),
+            message(ErrorCode::Malformed, u32::MAX),
+        ),
     ];
     check("error message", &Known { constant: &[4], ..Known::default() }, &pairs);
 }
@@ -186,32 +202,34 @@ impl Asked {
 }
 
 /// Every field of the open half, and the ephemeral key.
-const OPEN_CHANGES: &[(usize, fn(&mut Asked))] = &[
-    (3, |asked| asked.key.0 = asked.key.0.map(|byte| !byte)),
-    (11, |asked| asked.route = 0xffff),
-    (13, |asked| asked.content.merchant = MerchantId([0xee; 16])),
-    (29, |asked| asked.content.number = TransactionNumber([0xdd; 16])),
-    (45, |asked| asked.content.amount = other_amount()),
-    (53, |asked| asked.content.asset = OTHER_ASSET),
-    (61, |asked| asked.content.quote_digest = QuoteDigest([0xcc; 32])),
-    (93, |asked| asked.content.valid_until.0 = !asked.content.valid_until.0),
-    (101, |asked| asked.content.kind = PaymentKind(1)),
-    (102, |asked| asked.content.terms = TermsDigest([1; 32])),
-    (134, |asked| asked.ephemeral = [0x1f; 32]),
-    (134, |asked| asked.ephemeral = [0x2f; 32]),
-    (134, |asked| asked.ephemeral = [0x3f; 32]),
+const OPEN_CHANGES: &[Change<Asked>] = &[
+    ("key id of the TPS's session key that the request is sealed for", |asked| {
+        asked.key.0 = asked.key.0.map(|byte| !byte)
+    }),
+    ("route", |asked| asked.route = 0xffff),
+    ("merchant id", |asked| asked.content.merchant = MerchantId([0xee; 16])),
+    ("transaction number", |asked| asked.content.number = TransactionNumber([0xdd; 16])),
+    ("amount", |asked| asked.content.amount = other_amount()),
+    ("asset", |asked| asked.content.asset = OTHER_ASSET),
+    ("quote digest", |asked| asked.content.quote_digest = QuoteDigest([0xcc; 32])),
+    ("valid-until", |asked| asked.content.valid_until.0 = !asked.content.valid_until.0),
+    ("kind", |asked| asked.content.kind = PaymentKind(1)),
+    ("terms digest", |asked| asked.content.terms = TermsDigest([1; 32])),
+    ("ephemeral public key", |asked| asked.ephemeral = [0x1f; 32]),
+    ("ephemeral public key", |asked| asked.ephemeral = [0x2f; 32]),
+    ("ephemeral public key", |asked| asked.ephemeral = [0x3f; 32]),
 ];
 
 // spec: K-46
 #[test]
 fn requests() {
     let pairs = changes(&Asked::base(), |asked| asked.sealed().bytes, OPEN_CHANGES);
-    check("request-for-payment", &Known { dependent: &[166, 310], constant: &[52] }, &pairs);
+    check("request-for-payment", &Known { dependent: &["sealed half", "tag of the seal"], constant: &[52] }, &pairs);
     // The sealed half itself: what is in it changes nothing outside of it but the tag.
     let pairs = changes(
         &Asked::base(),
         |asked| asked.sealed().bytes,
-        &[(166, |asked| asked.instrument.0 = [0; 16]), (166, |asked| asked.count = 8)],
+        &[("sealed half", |asked| asked.instrument.0 = [0; 16]), ("sealed half", |asked| asked.count = 8)],
     );
     for (_, left, right) in pairs {
         assert_eq!(left[..166], right[..166]);
@@ -225,10 +243,10 @@ fn customer_halves() {
         &base,
         Fixed::encode,
         &[
-            (0, |half| half.instrument.0 = [0; 16]),
-            (16, |half| half.count = !half.count),
-            (24, |half| half.customer_part.0 = !half.customer_part.0),
-            (32, |half| half.signature = half.signature.map(|byte| !byte)),
+            ("instrument id", |half| half.instrument.0 = [0; 16]),
+            ("count", |half| half.count = !half.count),
+            ("the customer's modifier part", |half| half.customer_part.0 = !half.customer_part.0),
+            ("the customer's signature", |half| half.signature = half.signature.map(|byte| !byte)),
         ],
     );
     let encode = |asked: &Asked| asked.opened().1.encode();
@@ -236,14 +254,14 @@ fn customer_halves() {
         &Asked::base(),
         encode,
         &[
-            (96, |asked| asked.device = [1; 32]),
-            (96, |asked| asked.device = [2; 32]),
-            (112, |asked| asked.pin = "271829"),
-            (112, |asked| asked.pin = "0000"),
-            (112, |asked| asked.pin = "1111"),
+            ("device tag", |asked| asked.device = [1; 32]),
+            ("device tag", |asked| asked.device = [2; 32]),
+            ("PIN authenticator", |asked| asked.pin = "271829"),
+            ("PIN authenticator", |asked| asked.pin = "0000"),
+            ("PIN authenticator", |asked| asked.pin = "1111"),
         ],
     ));
-    check("customer half", &Known { dependent: &[112], ..Known::default() }, &pairs);
+    check("customer half", &Known { dependent: &["PIN authenticator"], ..Known::default() }, &pairs);
 }
 
 #[test]
@@ -253,15 +271,15 @@ fn signed_bytes() {
         // Kinds and terms other than plain are refused on receipt: signed bytes with them cannot be had that way.
         received.signed_bytes(&half).to_vec()
     };
-    let changes_of_halves: &[(usize, fn(&mut Asked))] = &[
-        (0, |asked| asked.instrument.0 = [0; 16]),
-        (16, |asked| asked.count = !asked.count),
-        (24, |asked| asked.content.customer_part.0 = !asked.content.customer_part.0),
+    let changes_of_halves: &[Change<Asked>] = &[
+        ("instrument id", |asked| asked.instrument.0 = [0; 16]),
+        ("count", |asked| asked.count = !asked.count),
+        ("the customer's modifier part", |asked| asked.content.customer_part.0 = !asked.content.customer_part.0),
     ];
     let mut pairs = changes(&Asked::base(), encode, changes_of_halves);
-    for (offset, change) in OPEN_CHANGES {
-        if *offset != 101 && *offset != 102 {
-            let row = if *offset == 134 { 166 } else { 32 };
+    for (field, change) in OPEN_CHANGES {
+        if *field != "kind" && *field != "terms digest" {
+            let row = if *field == "ephemeral public key" { "ephemeral public key" } else { "open half" };
             pairs.extend(changes(&Asked::base(), encode, &[(row, *change)]));
         }
     }
@@ -269,7 +287,6 @@ fn signed_bytes() {
     check("signed bytes", &Known { constant: &constant, ..Known::default() }, &pairs);
 }
 
-// spec: K-72
 #[test]
 fn responses() {
     let sealed = sealed_request(true);
@@ -280,35 +297,39 @@ fn responses() {
     let plain = |answer: &Answer| open_siv(&key, &associated, &bytes(answer)[3..54]);
     let told = Authenticated { processor_part: ModifierPart(0), modifier_in_force: false, balance: 0 };
     let base = Answer { reason: Reason::Paid, count: COUNT, authenticated: Some(told) };
-    let some: &[(usize, fn(&mut Answer))] = &[
-        (0, |answer| answer.reason = Reason::Held),
-        (1, |answer| answer.count = !answer.count),
-        (9, |answer| answer.authenticated = None),
-        (10, |answer| answer.authenticated.as_mut().unwrap().modifier_in_force = true),
-        (11, |answer| answer.authenticated.as_mut().unwrap().processor_part.0 = u64::MAX),
-        (19, |answer| answer.authenticated.as_mut().unwrap().balance = -1),
+    let some: &[Change<Answer>] = &[
+        ("reason", |answer| answer.reason = Reason::Held),
+        ("count that was consumed", |answer| answer.count = !answer.count),
+        ("authenticated", |answer| answer.authenticated = None),
+        ("modifier in force", |answer| answer.authenticated.as_mut().unwrap().modifier_in_force = true),
+        ("the TPS's modifier part", |answer| answer.authenticated.as_mut().unwrap().processor_part.0 = u64::MAX),
+        ("balance of the account after the transaction", |answer| answer.authenticated.as_mut().unwrap().balance = -1),
     ];
     check("sealed outcome", &Known::default(), &changes(&base, plain, some));
-    let all: Vec<(usize, fn(&mut Answer))> = some.iter().flat_map(|(_, change)| [(3, *change), (38, *change)]).collect();
-    check("response head", &Known { dependent: &[3, 38], ..Known::default() }, &changes(&base, bytes, &all));
+    let all: Vec<Change<Answer>> =
+        some.iter().flat_map(|(_, change)| [("sealed outcome", *change), ("tag of the seal", *change)]).collect();
+    check(
+        "response head",
+        &Known { dependent: &["sealed outcome", "tag of the seal"], ..Known::default() },
+        &changes(&base, bytes, &all),
+    );
     // The proof follows at offset 54, in clear and untouched.
     assert_eq!(bytes(&base)[54..], proof);
 }
 
-const STATEMENT_CHANGES: &[(usize, fn(&mut Statement))] = &[
-    (2, |statement| statement.realm = RealmId([0; 16])),
-    (18, |statement| statement.kind = PaymentKind(1)),
-    (19, |statement| statement.terms = TermsDigest([1; 32])),
-    (51, |statement| statement.payment = PaymentId(statement.payment.0.map(|byte| !byte))),
-    (67, |statement| statement.merchant = MerchantId([0; 16])),
-    (83, |statement| statement.number = TransactionNumber([0xdd; 16])),
-    (99, |statement| statement.amount = other_amount()),
-    (107, |statement| statement.asset = OTHER_ASSET),
-    (115, |statement| statement.quote_digest = QuoteDigest([0; 32])),
-    (147, |statement| statement.batch_time = OTHER_TIME),
+const STATEMENT_CHANGES: &[Change<Statement>] = &[
+    ("realm id", |statement| statement.realm = RealmId([0; 16])),
+    ("kind", |statement| statement.kind = PaymentKind(1)),
+    ("terms digest", |statement| statement.terms = TermsDigest([1; 32])),
+    ("payment id", |statement| statement.payment = PaymentId(statement.payment.0.map(|byte| !byte))),
+    ("merchant id", |statement| statement.merchant = MerchantId([0; 16])),
+    ("transaction number", |statement| statement.number = TransactionNumber([0xdd; 16])),
+    ("amount", |statement| statement.amount = other_amount()),
+    ("asset", |statement| statement.asset = OTHER_ASSET),
+    ("quote digest", |statement| statement.quote_digest = QuoteDigest([0; 32])),
+    ("batch time", |statement| statement.batch_time = OTHER_TIME),
 ];
 
-// spec: K-75
 #[test]
 fn proofs() {
     let proof = proof_of(5, 0, Outcome::Paid);
@@ -320,20 +341,22 @@ fn proofs() {
         .map(|(_, change)| {
             let mut other = proof.clone();
             change(&mut other.statement);
-            (0, proof.encode(), other.encode())
+            ("statement", proof.encode(), other.encode())
         })
         .collect();
     pairs.extend(changes(
         &proof,
         Proof::encode,
         &[
-            (155, |proof| proof.outcome = Outcome::NotPaid),
-            (156, |proof| proof.opening = proof.opening.map(|byte| !byte)),
-            (188, |proof| proof.other_commitment = proof.other_commitment.map(|byte| !byte)),
-            (220, |proof| proof.index = !proof.index),
-            (222, |proof| proof.size = !proof.size),
-            (224, |proof| proof.key = KeyId(proof.key.0.map(|byte| !byte))),
-            (232, |proof| proof.signature = proof.signature.map(|byte| !byte)),
+            ("outcome", |proof| proof.outcome = Outcome::NotPaid),
+            ("opening of that outcome", |proof| proof.opening = proof.opening.map(|byte| !byte)),
+            ("commitment to the opening of the other outcome", |proof| {
+                proof.other_commitment = proof.other_commitment.map(|byte| !byte)
+            }),
+            ("index of the leaf", |proof| proof.index = !proof.index),
+            ("size", |proof| proof.size = !proof.size),
+            ("key id of the proof key", |proof| proof.key = KeyId(proof.key.0.map(|byte| !byte))),
+            ("signature over the batch header", |proof| proof.signature = proof.signature.map(|byte| !byte)),
         ],
     ));
     check("proof head", &Known { constant: &[0, 1, 106], ..Known::default() }, &pairs);
@@ -343,11 +366,11 @@ fn proofs() {
         &proof.header(),
         Fixed::encode,
         &[
-            (2, |header: &mut BatchHeader| header.realm = RealmId([0; 16])),
-            (18, |header| header.key = KeyId(header.key.0.map(|byte| !byte))),
-            (26, |header| header.batch_time = OTHER_TIME),
-            (34, |header| header.size = !header.size),
-            (36, |header| header.root = header.root.map(|byte| !byte)),
+            ("realm id", |header: &mut BatchHeader| header.realm = RealmId([0; 16])),
+            ("key id", |header| header.key = KeyId(header.key.0.map(|byte| !byte))),
+            ("batch time", |header| header.batch_time = OTHER_TIME),
+            ("size", |header| header.size = !header.size),
+            ("root", |header| header.root = header.root.map(|byte| !byte)),
         ],
     );
     check("batch header", &Known { constant: &[0, 1], ..Known::default() }, &pairs);
@@ -361,12 +384,12 @@ fn key_entries() {
         &base,
         |entry| borsh::to_vec(entry).unwrap(),
         &[
-            (0, |entry| entry.role = KeyRole::Session),
-            (1, |entry| entry.id = KeyId(entry.id.0.map(|byte| !byte))),
-            (9, |entry| entry.public = [0; 32]),
-            (41, |entry| entry.valid_from.0 = !entry.valid_from.0),
-            (49, |entry| entry.valid_until.0 = !entry.valid_until.0),
-            (57, |entry| entry.revoked = true),
+            ("role", |entry| entry.role = KeyRole::Session),
+            ("key id", |entry| entry.id = KeyId(entry.id.0.map(|byte| !byte))),
+            ("public key", |entry| entry.public = [0; 32]),
+            ("valid from", |entry| entry.valid_from.0 = !entry.valid_from.0),
+            ("valid until", |entry| entry.valid_until.0 = !entry.valid_until.0),
+            ("revoked", |entry| entry.revoked = true),
         ],
     );
     check("key entry", &Known::default(), &pairs);
@@ -377,7 +400,8 @@ fn merchant_secret() -> AgreementSecret {
 }
 
 fn offer(goods: GoodsKind) -> VerifiedOffer {
-    let request = CertificateRequest::new("Elm Music".into(), merchant_secret().public(), &SigningKey::from_seed([3; 32]));
+    let request =
+        CertificateRequest::new("Elm Music".into(), merchant_secret().public(), &SigningKey::from_seed([3; 32]));
     let merchant = MerchantId([5; 16]);
     let terms = CertificateTerms { realm: REALM, serial: 1, merchant, valid_from: TIME, valid_until: VALID_UNTIL };
     let issuer = SigningKey::from_seed([2; 32]);
@@ -390,7 +414,8 @@ fn offer(goods: GoodsKind) -> VerifiedOffer {
     let amount = Amount::new(50).unwrap();
     let items = vec![QuoteItem { code: "song".into(), description: "A song".into(), quantity: 1, amount }];
     let (number, asset, salt) = (TransactionNumber([3; 16]), Asset::USD6, [4; 32]);
-    let terms = QuoteTerms { realm: REALM, merchant, number, items, asset, goods, issued_at: TIME, lifetime_ms: 600_000, salt };
+    let terms =
+        QuoteTerms { realm: REALM, merchant, number, items, asset, goods, issued_at: TIME, lifetime_ms: 600_000, salt };
     QuoteOffer::new(&certificate, &Quote::new(terms).unwrap()).verify(&keys, TIME).unwrap()
 }
 
@@ -409,24 +434,28 @@ fn confirmations() {
         &digital.message,
         canonical,
         &[
-            (3, |message: &mut Confirmation| message.number = TransactionNumber([0xdd; 16])),
-            (19, |message| message.quote_digest = QuoteDigest(message.quote_digest.0.map(|byte| !byte))),
-            (51, |message| message.ephemeral = AgreementPublic(message.ephemeral.0.map(|byte| !byte))),
+            ("transaction number", |message: &mut Confirmation| message.number = TransactionNumber([0xdd; 16])),
+            ("quote digest", |message| message.quote_digest = QuoteDigest(message.quote_digest.0.map(|byte| !byte))),
+            ("ephemeral public key", |message| {
+                message.ephemeral = AgreementPublic(message.ephemeral.0.map(|byte| !byte))
+            }),
         ],
     );
     let mut longer = hard.message.clone();
     (longer.number, longer.quote_digest, longer.ephemeral) =
         (digital.message.number, digital.message.quote_digest, digital.message.ephemeral);
     // The length alone differs now: 16 for digital goods, 16 more than a multiple of 256 for hard goods.
-    pairs.push((83, canonical(&digital.message), canonical(&longer)));
+    pairs.push(("length of the sealed address", canonical(&digital.message), canonical(&longer)));
     check("confirmation head", &Known { constant: &[83, 85, 86], ..Known::default() }, &pairs);
     assert_eq!(canonical(&digital.message).len(), 87 + 16);
     assert_eq!(canonical(&hard.message).len(), 87 + 256 + 16);
 
     // The sealed address, as the document says.
-    let terms = SessionTerms { certificate: offer(GoodsKind::Hard).certificate().digest(), quote: hard.message.quote_digest };
+    let terms =
+        SessionTerms { certificate: offer(GoodsKind::Hard).certificate().digest(), quote: hard.message.quote_digest };
     let shared = merchant_secret().agree(&hard.message.ephemeral).unwrap();
-    let parts = [&shared[..], &hard.message.ephemeral.0, &merchant_secret().public().0, &terms.certificate.0, &terms.quote.0];
+    let parts =
+        [&shared[..], &hard.message.ephemeral.0, &merchant_secret().public().0, &terms.certificate.0, &terms.quote.0];
     let master = protocol::hash::derive(Purpose::MERCHANT_SESSION, &parts.concat());
     let key = protocol::hash::derive(Purpose::MERCHANT_ADDRESS, &master[..]);
     let bytes = canonical(&hard.message);
@@ -446,13 +475,13 @@ fn authenticated_quotes() {
         &made(&session(9)),
         canonical,
         &[
-            (3, |message: &mut AuthenticatedQuote| message.number = TransactionNumber([0xdd; 16])),
-            (19, |message| message.quote_digest = QuoteDigest([0; 32])),
-            (51, |message| message.address_digest = Digest([1; 32])),
+            ("transaction number", |message: &mut AuthenticatedQuote| message.number = TransactionNumber([0xdd; 16])),
+            ("quote digest", |message| message.quote_digest = QuoteDigest([0; 32])),
+            ("address digest", |message| message.address_digest = Digest([1; 32])),
         ],
     );
     let base = canonical(&made(&session(9)));
-    pairs.extend([10, 11, 12].map(|other| (83, base.clone(), canonical(&made(&session(other))))));
+    pairs.extend([10, 11, 12].map(|other| ("authenticator", base.clone(), canonical(&made(&session(other))))));
     check("authenticated quote", &Known::default(), &pairs);
     assert_eq!(base[83..], protocol::hash::mac(session(9).quote.expose(), &base[..83]));
 }
@@ -464,11 +493,11 @@ fn send_goods() {
         &made(1),
         canonical,
         &[
-            (3, |message: &mut SendGoods| message.number = TransactionNumber([0xdd; 16])),
-            (19, |message| message.first_chunk = !message.first_chunk),
+            ("transaction number", |message: &mut SendGoods| message.number = TransactionNumber([0xdd; 16])),
+            ("first chunk wanted", |message| message.first_chunk = !message.first_chunk),
         ],
     );
-    pairs.extend([2, 3, 4].map(|other| (27, canonical(&made(1)), canonical(&made(other)))));
+    pairs.extend([2, 3, 4].map(|other| ("authenticator", canonical(&made(1)), canonical(&made(other)))));
     check("send-goods", &Known::default(), &pairs);
     let base = canonical(&made(1));
     assert_eq!(base[27..], protocol::hash::mac(&[1; 32], &base[..27]));
@@ -487,21 +516,25 @@ fn renegotiations() {
         &base,
         canonical,
         &[
-            (3, |message: &mut Renegotiation| message.number = TransactionNumber([0xdd; 16])),
-            (19, |message| message.purpose = RenegotiationPurpose::Refund),
-            (20, |message| message.ephemeral = AgreementPublic(message.ephemeral.0.map(|byte| !byte))),
+            ("transaction number", |message: &mut Renegotiation| message.number = TransactionNumber([0xdd; 16])),
+            ("purpose", |message| message.purpose = RenegotiationPurpose::Refund),
+            ("ephemeral public key", |message| {
+                message.ephemeral = AgreementPublic(message.ephemeral.0.map(|byte| !byte))
+            }),
         ],
     );
-    pairs.extend([2, 3, 4].map(|other| (52, canonical(&base), canonical(&made(other).0))));
+    pairs.extend([2, 3, 4].map(|other| ("sealed TOKEN", canonical(&base), canonical(&made(other).0))));
     check("renegotiation", &Known::default(), &pairs);
     let bytes = canonical(&base);
     assert_eq!(open_siv(session.token_seal.expose(), &bytes[..52], &bytes[52..]), [1; 32]);
 }
 
-// spec: K-87
 #[test]
 fn goods_nonces() {
     let rows = layout("goods nonce");
+    let place = |field: &str, length| {
+        rows.iter().find(|row| row.field.starts_with(field) && row.length == length).unwrap().offset
+    };
     let key = GoodsKey::from_bytes([1; 32]);
     let mut sealer = GoodsSealer::new(&key, ChunkPlan::new(GOODS_CHUNK_BYTES as u64 + 3).unwrap(), 0).unwrap();
     for (chunk, last) in [(0u64, 0), (1, 1)] {
@@ -509,10 +542,11 @@ fn goods_nonces() {
         let mut sealed = plain.clone();
         sealer.seal(&mut sealed).unwrap();
         let mut nonce = [0; 12];
-        nonce[rows[0].offset..][..rows[0].length].copy_from_slice(&chunk.to_le_bytes());
-        nonce[rows[1].offset] = last;
+        nonce[place("number of the chunk", 8)..][..8].copy_from_slice(&chunk.to_le_bytes());
+        let last_at = place("1 for the last chunk", 1);
+        nonce[last_at] = last;
         assert_eq!(open_siv_nonce(&[1; 32], nonce, b"", &sealed), Some(plain));
-        nonce[rows[1].offset] = 1 - last;
+        nonce[last_at] = 1 - last;
         assert_eq!(open_siv_nonce(&[1; 32], nonce, b"", &sealed), None);
     }
 }
@@ -553,40 +587,42 @@ impl Enrolling {
     }
 }
 
-// spec: K-05
 #[test]
 fn activations() {
     let pairs = changes(
         &Enrolling::base(),
         |enrolling| canonical(&enrolling.made().0),
         &[
-            (3, |enrolling| enrolling.key = KeyId(enrolling.key.0.map(|byte| !byte))),
-            (11, |enrolling| enrolling.ephemeral = [0x1f; 32]),
-            (11, |enrolling| enrolling.ephemeral = [0x2f; 32]),
-            (11, |enrolling| enrolling.ephemeral = [0x3f; 32]),
+            ("key id of the TPS's session key", |enrolling| enrolling.key = KeyId(enrolling.key.0.map(|byte| !byte))),
+            ("ephemeral public key", |enrolling| enrolling.ephemeral = [0x1f; 32]),
+            ("ephemeral public key", |enrolling| enrolling.ephemeral = [0x2f; 32]),
+            ("ephemeral public key", |enrolling| enrolling.ephemeral = [0x3f; 32]),
         ],
     );
-    check("activation", &Known { dependent: &[43, 219], ..Known::default() }, &pairs);
+    check("activation", &Known { dependent: &["sealed part", "tag of the seal"], ..Known::default() }, &pairs);
 
     let pairs = changes(
         &Enrolling::base(),
         Enrolling::plain,
         &[
-            (0, |enrolling| enrolling.instrument = InstrumentId([0; 16])),
-            (16, |enrolling| enrolling.code = [0; 32]),
-            (48, |enrolling| enrolling.signing_seed = [0x16; 32]),
-            (48, |enrolling| enrolling.signing_seed = [0x26; 32]),
-            (48, |enrolling| enrolling.signing_seed = [0x36; 32]),
-            (144, |enrolling| enrolling.device = [0; 32]),
+            ("instrument id", |enrolling| enrolling.instrument = InstrumentId([0; 16])),
+            ("activation code", |enrolling| enrolling.code = [0; 32]),
+            ("public signing key", |enrolling| enrolling.signing_seed = [0x16; 32]),
+            ("public signing key", |enrolling| enrolling.signing_seed = [0x26; 32]),
+            ("public signing key", |enrolling| enrolling.signing_seed = [0x36; 32]),
+            ("device key", |enrolling| enrolling.device = [0; 32]),
         ],
     );
-    check("activation plaintext", &Known { dependent: &[80], ..Known::default() }, &pairs);
+    check("activation plaintext", &Known { dependent: &["signature of possession"], ..Known::default() }, &pairs);
 
     // The possession is not sent; that it is what the document says shows in the signature over it.
     let plain = Enrolling::base().plain();
     let rows = layout("possession");
     let parts: [&[u8]; 4] = [&REALM.0, &INSTRUMENT.0, &plain[48..80], &tagged(Purpose::DEVICE_KEY, &DEVICE_KEY)];
-    assert!(rows.iter().zip(parts).all(|(row, part)| row.length == part.len()));
+    let names = ["realm id", "instrument id", "public signing key", "`H(\"device key\", device key)`"];
+    for ((row, part), name) in rows.iter().zip(parts).zip(names) {
+        assert_eq!((row.length, row.field), (part.len(), name));
+    }
     assert_eq!(parts.concat(), possession());
     let key = CustomerKey::parse(&customer_key().public()).unwrap();
     let signature = Signature(plain[80..144].try_into().unwrap());
@@ -594,17 +630,19 @@ fn activations() {
 
     let (message, session) = Enrolling::base().made();
     let answer = |count| canonical(&ActivationAnswer::new(&message, &session, count, SignaturePolicy::Required));
-    let pairs: Vec<Pair> =
-        (1..12).flat_map(|count| [(3, answer(0), answer(count)), (12, answer(0), answer(count))]).collect();
-    check("activation answer", &Known { dependent: &[3, 12], ..Known::default() }, &pairs);
+    let pairs: Vec<Pair> = (1..12)
+        .flat_map(|count| [("sealed part", answer(0), answer(count)), ("tag of the seal", answer(0), answer(count))])
+        .collect();
+    check("activation answer", &Known { dependent: &["sealed part", "tag of the seal"], ..Known::default() }, &pairs);
 }
 
 #[test]
 fn every_layout_is_checked() {
-    let source = include_str!("layouts.rs");
+    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    let source = squeezed(include_str!("layouts.rs"));
     for rest in PROTOCOL.split("<!-- layout: ").skip(1) {
         let name = rest.split_once(", ").unwrap().0;
         let checked = [format!("check(\"{name}\""), format!("layout(\"{name}\")")];
-        assert!(checked.iter().any(|call| source.contains(call)), "no test checks the layout {name}");
+        assert!(checked.iter().any(|call| source.contains(&squeezed(call))), "no test checks the layout {name}");
     }
 }

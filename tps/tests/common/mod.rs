@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod quic;
+
 use std::sync::{Arc, Mutex};
 
 use protocol::enrolment::SignaturePolicy;

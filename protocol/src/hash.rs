@@ -48,14 +48,6 @@ purposes! {
     BATCH_SECRETS = "batch secrets";
     /// Master secret of a CTS-TPS session.
     PAYMENT_SESSION = "payment session";
-    /// Key that seals the customer's half of a request.
-    REQUEST_SEAL = "request seal";
-    /// Key that seals the answer.
-    RESPONSE_SEAL = "response seal";
-    /// Key of the PIN authenticator.
-    PIN_AUTHENTICATOR = "pin authenticator";
-    /// Device tag.
-    DEVICE_TAG = "device tag";
     /// Master secret of a CTS-MTS session.
     MERCHANT_SESSION = "merchant session";
     /// Key with which the CTS seals the shipping address.
@@ -86,6 +78,10 @@ purposes! {
     ACTIVATION_CODE = "activation code";
     /// What a customer signs of its device key.
     DEVICE_KEY = "device key";
+    /// A confirmation as the MTS received it, to know a repeat. Never sent.
+    CONFIRMATION = "confirmation";
+    /// Name of a deposit: its idempotency key. Never sent.
+    DEPOSIT = "deposit";
     /// Chain of the ledger's commits.
     COMMIT_CHAIN = "commit chain";
 }

@@ -180,7 +180,8 @@ pub enum ResponseError {
     /// Altered, or not an answer to this request.
     #[error("the answer was altered on the way or belongs to another request")]
     NotAuthentic,
-    /// Sealed outcome and proof contradict each other, or the proof is for another payment.
+    /// Sealed outcome and proof contradict each other. Whether the proof is for what was asked is checked by
+    /// [`crate::customer`], which knows what was asked.
     #[error("the TPS's answer contradicts the request: report this to the operator")]
     Contradiction,
 }

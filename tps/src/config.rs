@@ -95,7 +95,9 @@ pub enum ConfigError {
     #[error("the configuration has a mistake: {0}")]
     Value(String),
     /// Shards cannot be changed.
-    #[error("`shards` is {configured}, but this TPS was made with {fixed}, and accounts cannot move between shards: remove `shards` from the configuration")]
+    #[error(
+        "`shards` is {configured}, but this TPS was made with {fixed}, and accounts cannot move between shards: remove `shards` from the configuration"
+    )]
     ShardsFixed {
         /// In the configuration.
         configured: u16,
@@ -145,7 +147,10 @@ impl Config {
             return Err(ConfigError::OutOfRange { key, range });
         }
         if tracing_subscriber::EnvFilter::try_new(&self.log_level).is_err() {
-            return Err(ConfigError::OutOfRange { key: "log_level", range: "error, warn, info, debug, trace or a filter" });
+            return Err(ConfigError::OutOfRange {
+                key: "log_level",
+                range: "error, warn, info, debug, trace or a filter",
+            });
         }
         match self.public_addresses.iter().find(|address| !is_address(address)) {
             Some(address) => Err(ConfigError::NotAnAddress(address.clone())),
@@ -246,7 +251,9 @@ mod tests {
         assert_eq!(load(CONFIG_TEMPLATE, &Overrides::default()).unwrap(), Config::default());
         let uncommented: String = CONFIG_TEMPLATE
             .lines()
-            .filter_map(|line| line.strip_prefix('#').filter(|line| !line.starts_with(' ') && !line.contains("example.com")))
+            .filter_map(|line| {
+                line.strip_prefix('#').filter(|line| !line.starts_with(' ') && !line.contains("example.com"))
+            })
             .flat_map(|line| [line, "\n"])
             .collect();
         assert_eq!(load(&uncommented, &Overrides::default()).unwrap(), Config::default());

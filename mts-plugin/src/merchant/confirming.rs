@@ -24,7 +24,7 @@ impl Merchant {
     /// [`MerchantErrorCode::UnknownNumber`]: protocol::purchase::MerchantErrorCode::UnknownNumber
     pub fn confirm(&self, message: &[u8]) -> Result<Vec<u8>, Refusal> {
         let confirmation = Confirmation::decode(message)?;
-        let digest = Digest(tagged(Purpose::REQUEST, message));
+        let digest = Digest(tagged(Purpose::CONFIRMATION, message));
         let (keys, now) = (self.keys(), clock::now());
         let answer = self.step(
             confirmation.number,

@@ -90,16 +90,12 @@ roles! {
     MerchantRole {
         /// A request for a new certificate.
         CERTIFICATE_REQUEST = "certificate-request";
-        /// A batch of refunds and other orders.
-        DESK_BATCH = "desk-batch";
     }
 
     /// The offline root of the TPS.
     RootRole {
         /// A numbered set of the TPS's keys with their validity.
         KEY_SET = "key-set";
-        /// The registry of assets and their exponents.
-        ASSET_REGISTRY = "asset-registry";
     }
 }
 

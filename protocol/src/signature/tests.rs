@@ -137,10 +137,10 @@ fn no_domain_begins_with_another() {
 #[test]
 fn secrets_stay_out_of_debug_output() {
     let key = SigningKey::<MerchantRole>::from_seed([0x5e; 32]);
-    let text = format!("{key:?} {:?}", Domain::DESK_BATCH);
+    let text = format!("{key:?} {:?}", Domain::CERTIFICATE_REQUEST);
     assert!(!text.contains("5e5e"));
     let public = hex::encode(key.public());
-    assert_eq!(text, format!("SigningKey<MerchantRole>(public {public}) Domain(quittance/v1/desk-batch)"));
+    assert_eq!(text, format!("SigningKey<MerchantRole>(public {public}) Domain(quittance/v1/certificate-request)"));
 }
 
 #[test]

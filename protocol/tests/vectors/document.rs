@@ -51,15 +51,13 @@ fn every_purpose_is_documented() {
 
 #[test]
 fn every_domain_is_documented() {
-    let domains: [(&[u8], &str); 8] = [
+    let domains: [(&[u8], &str); 6] = [
         (Domain::<CustomerRole>::REQUEST_FOR_PAYMENT.prefix(), "customer"),
         (Domain::<CustomerRole>::ENROLMENT.prefix(), "customer"),
         (Domain::<ProofRole>::BATCH_ROOT.prefix(), "proof"),
         (Domain::<CertificateRole>::MERCHANT_CERTIFICATE.prefix(), "certificate"),
         (Domain::<MerchantRole>::CERTIFICATE_REQUEST.prefix(), "merchant"),
-        (Domain::<MerchantRole>::DESK_BATCH.prefix(), "merchant"),
         (Domain::<RootRole>::KEY_SET.prefix(), "root"),
-        (Domain::<RootRole>::ASSET_REGISTRY.prefix(), "root"),
     ];
     let known: Vec<Vec<String>> = domains
         .iter()

@@ -122,6 +122,13 @@ pub enum AdminRequest {
         /// The merchant's request for a certificate, hexadecimal.
         request: String,
     },
+    /// Puts a merchant's request for its next certificate on record, to be approved.
+    RenewMerchant {
+        /// Which.
+        merchant: String,
+        /// The new request, hexadecimal.
+        request: String,
+    },
     /// All merchants.
     ListMerchants,
     /// One merchant.

@@ -54,11 +54,12 @@ impl AdminSocket {
     /// Serves until `stop` becomes true, then finishes what was begun.
     pub async fn run(self, operator: Arc<Operator>, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
+        let stop_for_connections = stop.clone();
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) if connections.len() < CONNECTIONS_MAX => {
-                        connections.spawn(serve(stream, Arc::clone(&operator), stop.clone()));
+                        connections.spawn(serve(stream, Arc::clone(&operator), stop_for_connections.clone()));
                     }
                     Ok(_) => tracing::warn!("too many connections to the admin socket; one was closed"),
                     Err(error) => {
@@ -67,7 +68,7 @@ impl AdminSocket {
                     }
                 },
                 Some(_) = connections.join_next() => {}
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
             }
         }
         while connections.join_next().await.is_some() {}
@@ -88,7 +89,7 @@ async fn serve(stream: UnixStream, operator: Arc<Operator>, mut stop: watch::Rec
         let mut limited = (&mut reading).take(REQUEST_BYTES_MAX);
         let read = tokio::select! {
             read = limited.read_until(b'\n', &mut line) => read,
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stopped(&mut stop) => return,
         };
         if !matches!(read, Ok(length) if length > 0) {
             return;
@@ -118,4 +119,10 @@ fn execute(operator: &Operator, line: &[u8]) -> AdminReply {
         Ok(response) => AdminReply::Ok(Box::new(response)),
         Err(error) => AdminReply::Error(error),
     }
+}
+
+/// Returns once `stop` is true.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // The guard must not live across another await: it is bound to this thread.
+    let _ = stop.wait_for(|stop| *stop).await.map(drop);
 }

@@ -140,7 +140,8 @@ fn compare(books: &Books, replayed: &replay::Replayed, report: &mut AuditReport,
     let shown = |units: i128, asset: Asset| format!("{} {asset}", format(units, realm.exponent(asset).unwrap_or(0)));
     let mut expected = replayed.balances.clone();
     let mut sums: BTreeMap<Asset, i128> = BTreeMap::new();
-    let customers = books.accounts.iter().map(|account| ((Party::Customer(account.id), account.asset), account.balance));
+    let customers =
+        books.accounts.iter().map(|account| ((Party::Customer(account.id), account.asset), account.balance));
     let others = books.balances.iter().map(|(key, balance)| (*key, *balance));
     for ((party, asset), balance) in customers.chain(others) {
         let replayed = expected.remove(&(party, asset)).unwrap_or(0);
@@ -149,8 +150,8 @@ fn compare(books: &Books, replayed: &replay::Replayed, report: &mut AuditReport,
             report.differs(format!("{}: the book says {book}, the log adds up to {log}", named(party)));
         }
         match (balance, party) {
-            (..0, Party::Customer(_)) => report.differs(format!("{} owes {}", named(party), shown(-balance, asset))),
-            (1.., Party::Merchant(id)) if !books.merchants.contains(&id) => {
+            (..=-1, Party::Customer(_)) => report.differs(format!("{} owes {}", named(party), shown(-balance, asset))),
+            (_, Party::Merchant(id)) if balance != 0 && !books.merchants.contains(&id) => {
                 report.differs(format!("{} is owed money, but is not registered", named(party)));
             }
             _ => {}

@@ -38,10 +38,8 @@ pub(super) fn verify_all(
             return;
         }
         if open.as_ref().is_none_or(|batch| batch.number != place.batch) {
-            open = reader.outcome(place).ok().filter(|stored| !stored.batch.leaves.is_empty()).map(|stored| OpenBatch {
-                number: place.batch,
-                tree: Tree::new(stored.batch.leaves.clone()),
-                record: stored.batch,
+            open = reader.outcome(place).ok().filter(|stored| !stored.batch.leaves.is_empty()).map(|stored| {
+                OpenBatch { number: place.batch, tree: Tree::new(stored.batch.leaves.clone()), record: stored.batch }
             });
         }
         let Some(batch) = &open else {

@@ -1,8 +1,8 @@
 //! Orders of the operator and of the second channel. They pass through the same writer as payments, so that nothing
 //! ever happens between the lines of a payment.
 
-use protocol::hash::{Purpose, tagged};
 use protocol::enrolment::ActivationCode;
+use protocol::hash::{Purpose, tagged};
 use protocol::ids::{AccountId, Digest, InstrumentId, MerchantId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Limits};
@@ -106,6 +106,15 @@ pub enum Order {
         /// Its session key: unique among merchants.
         session_public: AgreementPublic,
     },
+    /// Puts a merchant's request for its next certificate in place of the last one; its standing stays.
+    RenewMerchant {
+        /// Which.
+        id: MerchantId,
+        /// The new request, as received.
+        request: Vec<u8>,
+        /// Its session key: unique among merchants.
+        session_public: AgreementPublic,
+    },
     /// Puts the operator's review on record, with the certificate issued for it.
     CertifyMerchant {
         /// Which.
@@ -169,7 +178,7 @@ pub enum Done {
 
 /// The idempotency key of a deposit with this name.
 pub fn deposit_key(name: &str) -> Digest {
-    Digest(tagged(Purpose::REQUEST, name.as_bytes()))
+    Digest(tagged(Purpose::DEPOSIT, name.as_bytes()))
 }
 
 impl Book {
@@ -249,9 +258,7 @@ impl Book {
                 Ok(self.note(now, format!("set a new PIN for instrument {id}"), Vec::new(), None))
             }
             Order::RegisterMerchant { id, name, request, session_public } => {
-                if let Some(other) = self.merchants.values().find(|record| record.session_public == *session_public) {
-                    return Err(OrderError::KeyTaken(other.id));
-                }
+                self.check_key_is_new(session_public)?;
                 if self.merchants.contains_key(id) {
                     return Err(OrderError::IdTaken);
                 }
@@ -266,6 +273,14 @@ impl Book {
                 self.changed.merchants.insert(*id);
                 Ok(self.note(now, format!("registered merchant {id}, pending review"), Vec::new(), None))
             }
+            Order::RenewMerchant { id, request, session_public } => {
+                self.check_key_is_new(session_public)?;
+                self.change_merchant(*id, now, "put a new request on record for", |record| {
+                    record.request = request.clone();
+                    record.session_public = *session_public;
+                    record.certificate = Vec::new();
+                })
+            }
             Order::CertifyMerchant { id, certificate } => self.change_merchant(*id, now, "certified", |record| {
                 record.status = MerchantStatus::Certified;
                 record.certificate = certificate.clone();
@@ -276,7 +291,13 @@ impl Book {
         }
     }
 
-    fn fund(&mut self, account: AccountId, amount: Amount, deposit: Option<&str>, now: Timestamp) -> Result<Done, OrderError> {
+    fn fund(
+        &mut self,
+        account: AccountId,
+        amount: Amount,
+        deposit: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Done, OrderError> {
         let asset = self.accounts.get(&account).ok_or(OrderError::NoAccount(account))?.asset;
         let order = deposit.map(deposit_key);
         if order.is_some_and(|order| !self.orders.insert(order)) {
@@ -341,6 +362,13 @@ impl Book {
         self.insert_instrument(after, state);
         self.changed.enrolments.insert(id);
         Ok(self.note(now, format!("{what} instrument {id}"), Vec::new(), None))
+    }
+
+    fn check_key_is_new(&self, key: &AgreementPublic) -> Result<(), OrderError> {
+        match self.merchants.values().find(|record| record.session_public == *key) {
+            Some(other) => Err(OrderError::KeyTaken(other.id)),
+            None => Ok(()),
+        }
     }
 
     fn change_merchant(

@@ -101,7 +101,9 @@ impl KeyFile {
     fn to_text(&self) -> Zeroizing<String> {
         // The buffer is large enough from the start: growing would leave copies of the secret behind.
         let mut text = Zeroizing::new(String::with_capacity(1_024));
-        text.push_str("# A key of a Quittance TPS. Whoever reads it can act as this TPS: never copy, mail or print it.\n");
+        text.push_str(
+            "# A key of a Quittance TPS. Whoever reads it can act as this TPS: never copy, mail or print it.\n",
+        );
         text.push_str(&format!("# Valid from {} until {}.\n", self.valid_from, self.valid_until));
         text.push_str(&format!("format = {FORMAT}\nrole = \"{}\"\nid = \"{}\"\n", role_name(self.role), self.id()));
         text.push_str(&format!("public = \"{}\"\n", hex::encode(self.public)));

@@ -43,7 +43,9 @@ pub enum KeyError {
         detail: String,
     },
     /// The root's secret key is kept elsewhere.
-    #[error("the root key {0} is not here, and only the root signs key sets: bring its file and name it with --root FILE")]
+    #[error(
+        "the root key {0} is not here, and only the root signs key sets: bring its file and name it with --root FILE"
+    )]
     RootAbsent(PathBuf),
     /// Another root.
     #[error("{0} is the root key of another TPS")]
@@ -60,7 +62,9 @@ pub enum KeyError {
     #[error("there is no key {0}: see `tps key list`")]
     NoKey(String),
     /// Roles that are not rotated.
-    #[error("the root key cannot be rotated or revoked: everybody pins it; make a new TPS with `tps init` and move to it")]
+    #[error(
+        "the root key cannot be rotated or revoked: everybody pins it; make a new TPS with `tps init` and move to it"
+    )]
     RootIsForEver,
     /// The last usable key of its role.
     #[error("key {id} is the only usable {role} key: run `tps key rotate {role} --at-once` first")]
@@ -104,6 +108,10 @@ impl KeyRing {
     pub fn load(data: &DataDirectory) -> Result<Self, KeyError> {
         let directory = data.keys();
         crate::data_directory::check_private(&directory)?;
+        let root = directory.join("root.toml");
+        if root.exists() {
+            crate::data_directory::check_private(&root)?;
+        }
         let mut keys = Vec::new();
         let entries = std::fs::read_dir(&directory).map_err(DataError::system("list", &directory))?;
         for entry in entries {
@@ -123,7 +131,7 @@ impl KeyRing {
 
     /// The usable key of a role that came into force last.
     pub fn current(&self, role: KeyRole, now: Timestamp) -> Option<&KeyFile> {
-        self.keys.iter().filter(|key| key.role == role && key.is_usable(now)).next_back()
+        self.keys.iter().rfind(|key| key.role == role && key.is_usable(now))
     }
 
     fn current_seed(&self, role: KeyRole, now: Timestamp) -> Result<[u8; 32], KeyError> {
@@ -163,9 +171,9 @@ impl KeyRing {
     }
 
     fn accepted_sessions(&self, now: Timestamp) -> impl Iterator<Item = &KeyFile> {
-        self.keys
-            .iter()
-            .filter(move |key| key.role == KeyRole::Session && key.seed.is_some() && !key.revoked && now <= key.valid_until)
+        self.keys.iter().filter(move |key| {
+            key.role == KeyRole::Session && key.seed.is_some() && !key.revoked && now <= key.valid_until
+        })
     }
 
     fn signer(&self, realm: RealmId, seed: [u8; 32]) -> ProofSigner {
@@ -202,7 +210,11 @@ fn role_of_file(path: &Path) -> Option<KeyRole> {
 ///
 /// # Errors
 /// [`KeyError::RootAbsent`], [`KeyError::OtherRoot`].
-pub fn load_root(data: &DataDirectory, file: Option<&Path>, expected: &[u8; 32]) -> Result<SigningKey<RootRole>, KeyError> {
+pub fn load_root(
+    data: &DataDirectory,
+    file: Option<&Path>,
+    expected: &[u8; 32],
+) -> Result<SigningKey<RootRole>, KeyError> {
     let path = file.map_or_else(|| data.keys().join("root.toml"), Path::to_owned);
     if !path.exists() {
         return Err(KeyError::RootAbsent(path));

@@ -61,7 +61,9 @@ pub fn rotate(
     let ring = KeyRing::load(data)?;
     // Customers choose among the session keys of the set they hold, so a new one cannot come too early.
     let ahead_ms = match start {
-        RotationStart::WhenKnown if role != KeyRole::Session && ring.current(role, now).is_some() => realm.key_set_days * DAY_MS,
+        RotationStart::WhenKnown if role != KeyRole::Session && ring.current(role, now).is_some() => {
+            realm.key_set_days * DAY_MS
+        }
         _ => 0,
     };
     let valid_from = now.plus(ahead_ms);
@@ -116,4 +118,91 @@ fn destroy_past(data: &DataDirectory, now: Timestamp) -> Result<Vec<KeyId>, KeyE
         destroyed.push(key.id());
     }
     Ok(destroyed)
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::key_set::Audience;
+
+    use super::*;
+    use crate::keys::{load_key_set, load_root};
+    use crate::operator::installation::{InstallOptions, fill};
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn made() -> (tempfile::TempDir, DataDirectory, Realm, SigningKey<RootRole>) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let realm = fill(directory.path(), &InstallOptions::default(), NOW).unwrap();
+        let data = DataDirectory::open(directory.path()).unwrap();
+        let root = load_root(&data, None, &realm.root_public().unwrap()).unwrap();
+        (directory, data, realm, root)
+    }
+
+    #[test]
+    fn customers_always_know_a_session_key_that_the_server_accepts() {
+        let (_directory, data, realm, root) = made();
+        // The operator rotates every week; a customer's set is at most a week old.
+        for week in 1..6 {
+            let now = NOW.plus(week * 7 * DAY_MS);
+            let before = load_key_set(&data, &realm, Audience::Customer, now).unwrap().1;
+            rotate(&data, &realm, KeyRole::Session, RotationStart::WhenKnown, &root, now).unwrap();
+            let ring = KeyRing::load(&data).unwrap();
+            let after = load_key_set(&data, &realm, Audience::Customer, now).unwrap().1;
+            for hours in [0, 1, 6 * 24, 7 * 24 - 1] {
+                let then = now.plus(hours * DAY_MS / 24);
+                let accepted = ring.engine_keys(realm.realm, then).unwrap().session;
+                for set in [&before, &after] {
+                    let chosen = set.session_key(then).unwrap();
+                    assert!(
+                        accepted.iter().any(|key| key.id() == chosen.id && key.public() == chosen.public),
+                        "week {week}"
+                    );
+                }
+                assert_eq!(accepted[0].id(), after.session_key(then).unwrap().id, "the newest first");
+            }
+            let sessions = ring.keys().iter().filter(|key| key.role == KeyRole::Session).count();
+            assert!(sessions <= 3, "past keys are destroyed: {sessions}");
+        }
+    }
+
+    #[test]
+    fn proof_keys_are_published_before_they_sign() {
+        let (_directory, data, realm, root) = made();
+        let rotated = rotate(&data, &realm, KeyRole::Proof, RotationStart::WhenKnown, &root, NOW).unwrap();
+        assert_eq!((rotated.issued.number, rotated.valid_from), (2, NOW.plus(30 * DAY_MS)));
+        let ring = KeyRing::load(&data).unwrap();
+        let signer = |at: Timestamp| ring.engine_keys(realm.realm, at).map(|keys| keys.signer.key_id);
+        let set = load_key_set(&data, &realm, Audience::Merchant, NOW).unwrap().1;
+        assert_ne!(ring.in_force(NOW), ring.in_force(rotated.valid_from), "a running server notices");
+        let old = ring.current(KeyRole::Proof, NOW).unwrap().id();
+        assert!(set.key(KeyRole::Proof, old, rotated.valid_from.plus(DAY_MS)).is_ok(), "an overlap of a day");
+        for at in [NOW, Timestamp(rotated.valid_from.0 - 1), rotated.valid_from] {
+            // Session keys end before this; the signer alone is asked about.
+            let id = ring.current(KeyRole::Proof, at).unwrap().id();
+            assert_eq!(id == rotated.new, at >= rotated.valid_from);
+            assert!(set.key(KeyRole::Proof, id, at).is_ok());
+        }
+        assert_eq!(signer(NOW).unwrap(), old);
+    }
+
+    #[test]
+    fn revoked_keys_stay_known_as_revoked() {
+        let (_directory, data, realm, root) = made();
+        let old = KeyRing::load(&data).unwrap().current(KeyRole::Proof, NOW).unwrap().id();
+        assert!(matches!(revoke(&data, &realm, old, &root, NOW), Err(KeyError::LastUsable { .. })));
+        rotate(&data, &realm, KeyRole::Proof, RotationStart::AtOnce, &root, NOW.plus(1)).unwrap();
+        let issued = revoke(&data, &realm, old, &root, NOW.plus(2)).unwrap();
+        assert_eq!(issued.number, 3);
+        let set = load_key_set(&data, &realm, Audience::Merchant, NOW.plus(2)).unwrap().1;
+        assert_eq!(set.proof_keys().count(), 1);
+        assert!(set.keys().iter().any(|key| key.id == old && key.revoked));
+        let ring = KeyRing::load(&data).unwrap();
+        assert!(ring.keys().iter().any(|key| key.id() == old && key.seed.is_none()));
+        let unknown = KeyId([7; 8]);
+        assert!(matches!(revoke(&data, &realm, unknown, &root, NOW), Err(KeyError::NoKey(_))));
+        let late = NOW.plus(15 * DAY_MS);
+        assert!(matches!(ring.engine_keys(realm.realm, late), Err(KeyError::NoneUsable { role: "session", .. })));
+        assert!(ring.administration_keys(realm.realm, late).is_ok(), "orders need no session key");
+    }
 }

@@ -69,10 +69,8 @@ pub fn issue(
     };
     let (merchant, customer) = (set(Audience::Merchant)?, set(Audience::Customer)?);
     // The number first: it is never used for two different sets.
-    let text = toml::to_string(&record).map_err(|error| DataError::Damaged {
-        path: index_path(data),
-        detail: error.to_string(),
-    })?;
+    let text = toml::to_string(&record)
+        .map_err(|error| DataError::Damaged { path: index_path(data), detail: error.to_string() })?;
     write_private(&index_path(data), text.as_bytes())?;
     write_private(&key_set_path(data, Audience::Merchant), &merchant.encode())?;
     write_private(&key_set_path(data, Audience::Customer), &customer.encode())?;

@@ -82,7 +82,9 @@ impl Operator {
         if let Some(name) = &deposit {
             check_reference("the name of a deposit", name)?;
             if name.is_empty() {
-                return Err(AdminError::bad_input("the name of a deposit must not be empty: leave out --deposit, or name it"));
+                return Err(AdminError::bad_input(
+                    "the name of a deposit must not be empty: leave out --deposit, or name it",
+                ));
             }
         }
         // Every account has its own deposits: the same name for another account is another deposit.

@@ -41,7 +41,8 @@ impl IdPrefix {
     /// Whether `id` begins like this.
     pub(super) fn matches(&self, id: &[u8; 16]) -> bool {
         let whole = self.digits / 2;
-        id[..whole] == self.bytes[..whole] && (self.digits.is_multiple_of(2) || id[whole] >> 4 == self.bytes[whole] >> 4)
+        id[..whole] == self.bytes[..whole]
+            && (self.digits.is_multiple_of(2) || id[whole] >> 4 == self.bytes[whole] >> 4)
     }
 
     /// The one that was found.
@@ -49,9 +50,10 @@ impl IdPrefix {
         let text = &hex::encode(self.bytes)[..self.digits];
         match (found.pop(), found.len()) {
             (Some(one), 0) => Ok(one),
-            (None, _) => {
-                Err(AdminError::new(AdminErrorCode::NotFound, format!("there is no {what} {text}: see `tps {list} list`")))
-            }
+            (None, _) => Err(AdminError::new(
+                AdminErrorCode::NotFound,
+                format!("there is no {what} {text}: see `tps {list} list`"),
+            )),
             (Some(_), more) => Err(AdminError::new(
                 AdminErrorCode::Ambiguous,
                 format!("{} of kind {what} have ids that begin with {text}: write more digits", more + 1),

@@ -1,5 +1,6 @@
 //! `tps init`: a new TPS in a new directory, all or nothing.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use protocol::ids::RealmId;
@@ -125,14 +126,18 @@ pub fn install(path: &Path, options: &InstallOptions, now: Timestamp) -> Result<
         Ok(_) if DataDirectory::at(path).realm_file().exists() => {
             return Err(DataError::AlreadyInitialised(path.to_owned()).into());
         }
-        Ok(mut entries) if entries.next().is_some() => return Err(DataError::NotEmpty(path.to_owned()).into()),
-        Ok(_) => {}
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                return Err(DataError::NotEmpty(path.to_owned()).into());
+            }
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(DataError::system("look into", path)(error).into()),
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(DataError::system("make the directory", parent))?;
-    let unfinished = tempfile::Builder::new().prefix(".tps-init-").tempdir_in(parent);
+    let private = std::fs::Permissions::from_mode(0o700);
+    let unfinished = tempfile::Builder::new().prefix(".tps-init-").permissions(private).tempdir_in(parent);
     let unfinished = unfinished.map_err(DataError::system("write into", parent))?;
     let realm = fill(unfinished.path(), options, now)?;
     make_ledger(&DataDirectory::at(unfinished.path()), &realm)?;

@@ -148,7 +148,9 @@ impl Operator {
     ) -> Result<AdminResponse, AdminError> {
         let account = self.account(account)?;
         if label.trim().is_empty() || label.len() > LABEL_BYTES_MAX || label.chars().any(char::is_control) {
-            return Err(AdminError::bad_input(format!("a label has 1 to {LABEL_BYTES_MAX} bytes, for example `agent 3`")));
+            return Err(AdminError::bad_input(format!(
+                "a label has 1 to {LABEL_BYTES_MAX} bytes, for example `agent 3`"
+            )));
         }
         if valid_ms == 0 || valid_ms > BUNDLE_DAYS_MAX * DAY_MS {
             return Err(AdminError::bad_input(format!("a bundle is valid for at most {BUNDLE_DAYS_MAX} days")));
@@ -157,7 +159,9 @@ impl Operator {
         let addresses = self.bundle_addresses(addresses)?;
         let now = self.engine.now();
         let (key_set, pinned) = load_key_set(&self.data, &self.realm, Audience::Customer, now)?;
-        pinned.session_key(now).map_err(|error| AdminError::refused(format!("{error}; run `tps key rotate session`")))?;
+        pinned
+            .session_key(now)
+            .map_err(|error| AdminError::refused(format!("{error}; run `tps key rotate session`")))?;
         let certificate = load_certificate(&self.data.keys())?;
         let root = self.realm.root_public().map_err(AdminError::bad_input)?;
 

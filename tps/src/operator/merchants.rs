@@ -19,6 +19,15 @@ use crate::store::records::{MerchantRecord, MerchantStatus};
 /// How far back a certificate's validity begins: clocks of customers may be late.
 const CLOCK_TOLERANCE_MS: u64 = 60 * protocol::time::MINUTE_MS;
 
+/// A request whose maker holds the desk key, and its bytes.
+fn read_request(hexadecimal: &str) -> Result<(CertificateRequest, Vec<u8>), AdminError> {
+    let bytes = hex::decode(hexadecimal.trim())
+        .map_err(|_| AdminError::bad_input("the certificate request is not in hexadecimal"))?;
+    let request = CertificateRequest::decode(&bytes)?;
+    request.verify()?;
+    Ok((request, bytes))
+}
+
 impl Operator {
     /// The merchant that `text` names.
     pub(super) fn merchant(&self, text: &str) -> Result<MerchantRecord, AdminError> {
@@ -33,7 +42,8 @@ impl Operator {
 
     fn merchant_view(&self, record: &MerchantRecord, pinned: Option<&PinnedKeySet>) -> MerchantView {
         let certificate = MerchantCertificate::decode(&record.certificate).ok();
-        let valid_until = certificate.as_ref().zip(pinned).and_then(|(certificate, keys)| self.valid_until(certificate, keys));
+        let valid_until =
+            certificate.as_ref().zip(pinned).and_then(|(certificate, keys)| self.valid_until(certificate, keys));
         let fingerprint = CertificateRequest::decode(&record.request).map(|request| request.fingerprint());
         let id = record.id;
         let balances = self.engine.read(move |book| {
@@ -74,15 +84,32 @@ impl Operator {
     }
 
     pub(super) fn register_merchant(&self, request: &str) -> Result<AdminResponse, AdminError> {
-        let bytes = hex::decode(request.trim())
-            .map_err(|_| AdminError::bad_input("the certificate request is not in hexadecimal"))?;
-        let request = CertificateRequest::decode(&bytes)?;
-        request.verify()?;
+        let (request, bytes) = read_request(request)?;
         let id = MerchantId(random()?);
         let order =
             Order::RegisterMerchant { id, name: request.name.clone(), request: bytes, session_public: request.session };
         self.engine.order(0, order)?;
         self.merchant_again(id)
+    }
+
+    /// The merchant's next request: same name, same desk key, fresh session key. It needs no new registration, but the
+    /// same approval.
+    pub(super) fn renew(&self, text: &str, request: &str) -> Result<AdminResponse, AdminError> {
+        let record = self.merchant(text)?;
+        let (request, bytes) = read_request(request)?;
+        let before = CertificateRequest::decode(&record.request)?;
+        if request.desk != before.desk || request.name != before.name {
+            return Err(AdminError::refused(format!(
+                "the request is not from merchant {}: it has another desk key or another name; register it as a new merchant",
+                record.id
+            )));
+        }
+        if record.status == MerchantStatus::Suspended {
+            return Err(AdminError::refused(format!("merchant {} is suspended: reinstate it first", record.id)));
+        }
+        let order = Order::RenewMerchant { id: record.id, request: bytes, session_public: request.session };
+        self.engine.order(0, order)?;
+        self.merchant_again(record.id)
     }
 
     pub(super) fn list_merchants(&self) -> Result<AdminResponse, AdminError> {
@@ -97,7 +124,12 @@ impl Operator {
         Ok(AdminResponse::Merchant(self.merchant_view(&record, self.pinned().ok().as_ref())))
     }
 
-    pub(super) fn approve(&self, text: &str, valid_days: u64, fingerprint: Option<&str>) -> Result<AdminResponse, AdminError> {
+    pub(super) fn approve(
+        &self,
+        text: &str,
+        valid_days: u64,
+        fingerprint: Option<&str>,
+    ) -> Result<AdminResponse, AdminError> {
         let record = self.merchant(text)?;
         let days_max = MERCHANT_KEY_LIFETIME_MAX_MS / DAY_MS;
         if valid_days == 0 || valid_days > days_max {
@@ -120,8 +152,13 @@ impl Operator {
         let issuer_from = ring.current(KeyRole::Certificate, now).map_or(now, |key| key.valid_from);
         let valid_from = Timestamp(now.0.saturating_sub(CLOCK_TOLERANCE_MS)).max(issuer_from);
         let valid_until = now.plus(valid_days * DAY_MS).min(valid_from.plus(MERCHANT_KEY_LIFETIME_MAX_MS));
-        let terms =
-            CertificateTerms { realm: self.realm.realm, serial: self.serial(now), merchant: record.id, valid_from, valid_until };
+        let terms = CertificateTerms {
+            realm: self.realm.realm,
+            serial: self.serial(now),
+            merchant: record.id,
+            valid_from,
+            valid_until,
+        };
         let certificate = MerchantCertificate::issue(&request, &terms, &issuer)?.encode();
         let text = hex::encode(&certificate);
         self.engine.order(0, Order::CertifyMerchant { id: record.id, certificate })?;
@@ -143,7 +180,7 @@ impl Operator {
         }
         let certificate = MerchantCertificate::decode(&record.certificate)?;
         let verified = certificate.verify(&self.pinned()?, self.engine.now()).map_err(|error| {
-            AdminError::refused(format!("{error}; the merchant must make new keys and send a new request"))
+            AdminError::refused(format!("{error}; the merchant must send a request with a fresh session key: `mts certificate request`, then `tps merchant renew`"))
         })?;
         Ok(AdminResponse::Certificate {
             merchant: record.id,

@@ -98,6 +98,7 @@ impl Operator {
             AdminRequest::Revoke { instrument } => self.revoke(&instrument),
             AdminRequest::NewPin { instrument, digits } => self.new_pin(&instrument, digits),
             AdminRequest::RegisterMerchant { request } => self.register_merchant(&request),
+            AdminRequest::RenewMerchant { merchant, request } => self.renew(&merchant, &request),
             AdminRequest::ListMerchants => self.list_merchants(),
             AdminRequest::ShowMerchant { merchant } => self.show_merchant(&merchant),
             AdminRequest::Approve { merchant, valid_days, fingerprint } => {
@@ -119,7 +120,9 @@ impl Operator {
             AdminError::new(AdminErrorCode::Unavailable, "no server runs here: start one with `tps serve`")
         })?;
         if signal == ServerSignal::Reload && !serving.durable {
-            return Err(AdminError::refused("this server keeps its ledger in memory and would lose it: start another `tps dev`"));
+            return Err(AdminError::refused(
+                "this server keeps its ledger in memory and would lose it: start another `tps dev`",
+            ));
         }
         let stopping = || AdminError::new(AdminErrorCode::Unavailable, "the server is already about to stop");
         serving.signals.send(signal).map_err(|_| stopping())?;

@@ -45,7 +45,8 @@ impl Operator {
             let merchants = if book.shard() == 0 { book.merchants().count() } else { 0 };
             (sums, book.accounts().count(), book.enrolments().count(), merchants)
         });
-        let mut sums: BTreeMap<Asset, Sums> = self.realm.assets.iter().map(|asset| (asset.code, Sums::default())).collect();
+        let mut sums: BTreeMap<Asset, Sums> =
+            self.realm.assets.iter().map(|asset| (asset.code, Sums::default())).collect();
         let (mut accounts, mut instruments, mut merchants) = (0, 0, 0);
         for (of_shard, shard_accounts, shard_instruments, shard_merchants) in shards {
             accounts += shard_accounts;
@@ -134,7 +135,8 @@ impl Operator {
                 continue;
             };
             // Session keys are replaced when their overlap begins, so that customers always meet a current one.
-            let ahead = if role == KeyRole::Session { self.realm.session_key_overlap_days * DAY_MS } else { 40 * DAY_MS };
+            let ahead =
+                if role == KeyRole::Session { self.realm.session_key_overlap_days * DAY_MS } else { 40 * DAY_MS };
             if end <= now.plus(ahead) {
                 messages.push(format!("the last {name} key ends at {end}: run `tps key rotate {name}`"));
             }

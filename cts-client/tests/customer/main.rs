@@ -1,0 +1,11 @@
+//! The customer against a real merchant over HTTP and a TPS made of the protocol's own pieces over QUIC, in one process.
+
+mod anonymity;
+mod command_line;
+mod crashes;
+mod payments;
+mod purchases;
+mod secrets;
+mod shop;
+mod tps;
+mod world;

@@ -1,0 +1,85 @@
+//! Where commands are carried out: by the running server, or here over a stopped one's database.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Context;
+use crate::admin::client::AdminClient;
+use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
+use crate::config::{Config, Overrides};
+use crate::data_directory::DataDirectory;
+use crate::keys::KeyRing;
+use crate::operator::Operator;
+use crate::operator::installation::{InstallError, open_ledger};
+use crate::pipeline::clock::wall_clock;
+use crate::pipeline::{Engine, EngineConfig};
+use crate::store::{Store, StoreError};
+
+/// How long to wait for a server that has the database already but not yet its socket, or the other way round at its end.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Has one command carried out.
+pub(super) fn call(context: &Context, request: AdminRequest) -> Result<AdminResponse, AdminError> {
+    let data = context.data()?;
+    match reach(&data)? {
+        Reached::Server(mut client) => client.call(&request),
+        Reached::Database(store) => directly(&data, store, request),
+    }
+}
+
+/// Has one command carried out by a running server; `None` where there is none.
+pub(super) fn call_server(data: &DataDirectory, request: &AdminRequest) -> Result<Option<AdminResponse>, AdminError> {
+    match AdminClient::connect(&data.admin_socket()?)? {
+        Some(mut client) => client.call(request).map(Some),
+        None => Ok(None),
+    }
+}
+
+enum Reached {
+    Server(AdminClient),
+    Database(Box<dyn Store>),
+}
+
+fn reach(data: &DataDirectory) -> Result<Reached, AdminError> {
+    let socket = data.admin_socket()?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(client) = AdminClient::connect(&socket)? {
+            return Ok(Reached::Server(client));
+        }
+        match open_ledger(data) {
+            Ok(store) => return Ok(Reached::Database(store)),
+            Err(InstallError::Store(StoreError::InUse { .. })) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(InstallError::Store(StoreError::InUse { path })) => {
+                return Err(AdminError::new(
+                    AdminErrorCode::Unavailable,
+                    format!(
+                        "another process has {path} open, but no server answers at {}: wait until that process ends, or stop it",
+                        socket.display()
+                    ),
+                ));
+            }
+            Err(InstallError::Store(error)) => return Err(error.into()),
+            Err(error) => return Err(AdminError::new(AdminErrorCode::Store, error.to_string())),
+        }
+    }
+}
+
+/// Starts an engine without a listener, carries the command out and closes everything in order.
+fn directly(data: &DataDirectory, store: Box<dyn Store>, request: AdminRequest) -> Result<AdminResponse, AdminError> {
+    let realm = data.realm()?;
+    let config = Config::load(&data.config_file(), realm.shards, &Overrides::default())?;
+    if store.reader().snapshot()?.realm.is_some_and(|found| found != realm.realm) {
+        return Err(AdminError::new(AdminErrorCode::Store, crate::serve::ServeError::OtherRealm.to_string()));
+    }
+    let keys = KeyRing::load(data)?.administration_keys(realm.realm, wall_clock())?;
+    let engine_config = EngineConfig { workers: 1, ..config.engine(realm.shards) };
+    let engine = Arc::new(Engine::start(store, keys, engine_config)?);
+    let operator = Operator::new(engine, data.clone(), realm, &config, None);
+    let result = operator.execute(request);
+    crate::serve::drain(operator.into_engine())
+        .map_err(|error| AdminError::new(AdminErrorCode::Unavailable, error.to_string()))?;
+    result
+}

@@ -1,0 +1,230 @@
+//! `tps key`. Works on files alone; a running server takes new keys by itself.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Subcommand, ValueEnum};
+use protocol::codec::Canonical;
+use protocol::ids::KeyId;
+use protocol::key_set::{Audience, KeyRole};
+use protocol::signature::{RootRole, SigningKey};
+use protocol::time::Timestamp;
+use serde_json::json;
+
+use super::output::{NewFile, table};
+use super::{Context, backend};
+use crate::admin::{AdminError, AdminErrorCode, AdminRequest};
+use crate::data_directory::{DataDirectory, Realm};
+use crate::keys::{self, Issued, KeyError, KeyFile, KeyRing, RotationStart, role_name};
+use crate::pipeline::clock::wall_clock;
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum RoleFlag {
+    Session,
+    Proof,
+    Certificate,
+}
+
+impl From<RoleFlag> for KeyRole {
+    fn from(flag: RoleFlag) -> Self {
+        match flag {
+            RoleFlag::Session => Self::Session,
+            RoleFlag::Proof => Self::Proof,
+            RoleFlag::Certificate => Self::Certificate,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum AudienceFlag {
+    Customer,
+    Merchant,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// List all keys
+    List,
+    /// Make a new key, end the old one with an overlap, sign both key sets anew
+    Rotate {
+        /// Which
+        role: RoleFlag,
+        /// Use it at once instead of when everybody has a key set with it; session keys always begin at once
+        #[arg(long)]
+        at_once: bool,
+        /// The root key, where it is kept elsewhere
+        #[arg(long, value_name = "FILE")]
+        root: Option<PathBuf>,
+    },
+    /// Mark a leaked key as not to be believed, destroy its secret, sign both key sets anew
+    Revoke {
+        /// Its id
+        key: KeyId,
+        /// The root key, where it is kept elsewhere
+        #[arg(long, value_name = "FILE")]
+        root: Option<PathBuf>,
+    },
+    /// Sign both key sets anew, before they become too old
+    Reissue {
+        /// The root key, where it is kept elsewhere
+        #[arg(long, value_name = "FILE")]
+        root: Option<PathBuf>,
+    },
+    /// Write the signed key set that customers or merchants pin
+    Export {
+        /// Who it is for
+        #[arg(long)]
+        audience: AudienceFlag,
+        /// The new file
+        file: PathBuf,
+    },
+}
+
+impl KeyCommand {
+    pub(super) fn run(self, context: &Context) -> Result<(), AdminError> {
+        let data = context.data()?;
+        let realm = data.realm()?;
+        let now = wall_clock();
+        match self {
+            Self::List => list(context, &data, &realm, now)?,
+            Self::Export { audience, file } => export(context, &data, &realm, audience, &file, now)?,
+            Self::Rotate { role, at_once, root } => {
+                let start = if at_once { RotationStart::AtOnce } else { RotationStart::WhenKnown };
+                let root = load_root(&data, &realm, root.as_deref())?;
+                let rotated = keys::rotate(&data, &realm, role.into(), start, &root, now)?;
+                let name = role_name(role.into());
+                let told = json!({
+                    "result": "rotated", "role": name, "key": rotated.new, "valid_from_ms": rotated.valid_from,
+                    "valid_until_ms": rotated.valid_until, "destroyed": rotated.destroyed, "key_set": rotated.issued,
+                });
+                let destroyed: String =
+                    rotated.destroyed.iter().map(|key| format!("destroyed  {key}: its time is over\n")).collect();
+                let text = format!(
+                    "new {name} key  {}\nused        from {} until {}\n{destroyed}{}{}",
+                    rotated.new,
+                    rotated.valid_from,
+                    rotated.valid_until,
+                    issued_text(&rotated.issued),
+                    tell_server(&data)?,
+                );
+                context.output.told(&told, &text);
+            }
+            Self::Revoke { key, root } => {
+                let root = load_root(&data, &realm, root.as_deref())?;
+                let issued = keys::revoke(&data, &realm, key, &root, now)?;
+                let text = format!("revoked     {key}\n{}{}", issued_text(&issued), tell_server(&data)?);
+                context.output.told(&json!({ "result": "revoked", "key": key, "key_set": issued }), &text);
+            }
+            Self::Reissue { root } => {
+                let root = load_root(&data, &realm, root.as_deref())?;
+                let issued = keys::issue(&data, &realm, &KeyRing::load(&data)?, &root, now)?;
+                context.output.told(&json!({ "result": "issued", "key_set": issued }), &issued_text(&issued));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn issued_text(issued: &Issued) -> String {
+    format!(
+        "key sets    number {}, to be relied upon until {}\n\n\
+         Next: `tps key export --audience merchant FILE`, and give it to the merchants.\n",
+        issued.number, issued.expires_at_ms
+    )
+}
+
+/// A running server takes the keys anew; where none runs, the next one does.
+fn tell_server(data: &DataDirectory) -> Result<&'static str, AdminError> {
+    match backend::call_server(data, &AdminRequest::Reload) {
+        Ok(Some(_)) => Ok("The running server takes its keys anew.\n"),
+        Ok(None) => Ok(""),
+        Err(error) if error.code == AdminErrorCode::Refused => Ok("The running `tps dev` goes on with its old keys.\n"),
+        Err(error) => Err(error),
+    }
+}
+
+fn load_root(data: &DataDirectory, realm: &Realm, file: Option<&Path>) -> Result<SigningKey<RootRole>, AdminError> {
+    let public = realm.root_public().map_err(|detail| AdminError::new(AdminErrorCode::Store, detail))?;
+    Ok(keys::load_root(data, file, &public)?)
+}
+
+/// How a key stands at `now`.
+fn stage(ring: &KeyRing, key: &KeyFile, now: Timestamp) -> &'static str {
+    let current = ring.current(key.role, now).is_some_and(|current| current.id() == key.id());
+    match () {
+        () if key.revoked => "revoked",
+        () if key.valid_until < now => "past",
+        () if key.seed.is_none() => "destroyed",
+        () if key.valid_from > now => "next",
+        () if current => "current",
+        () => "overlap",
+    }
+}
+
+fn list(context: &Context, data: &DataDirectory, realm: &Realm, now: Timestamp) -> Result<(), AdminError> {
+    let ring = KeyRing::load(data)?;
+    let root_here = data.keys().join("root.toml").exists();
+    let issued = keys::issued(data).map_err(KeyError::from)?;
+    let listed: Vec<_> = ring
+        .keys()
+        .iter()
+        .map(|key| {
+            json!({
+                "role": role_name(key.role), "key": key.id(), "stage": stage(&ring, key, now),
+                "valid_from_ms": key.valid_from, "valid_until_ms": key.valid_until, "public": hex::encode(key.public),
+            })
+        })
+        .collect();
+    let told = json!({
+        "result": "keys", "realm": realm.realm, "root_public": realm.root, "root_key_here": root_here, "keys": listed,
+        "key_set": issued,
+    });
+    let mut rows = vec![["ROLE", "KEY", "STAGE", "FROM", "UNTIL"].map(str::to_owned).to_vec()];
+    for key in ring.keys() {
+        let (from, until) = (key.valid_from.to_string(), key.valid_until.to_string());
+        rows.push(vec![role_name(key.role).into(), key.id().to_string(), stage(&ring, key, now).into(), from, until]);
+    }
+    let kept = if root_here {
+        "its secret lies in keys/root.toml: move it to another machine"
+    } else {
+        "its secret is kept elsewhere"
+    };
+    let text = format!(
+        "{}\nroot      {} ({kept})\nrealm     {}\nkey sets  number {}, to be relied upon until {}\n",
+        table(&rows),
+        realm.root,
+        realm.realm,
+        issued.number,
+        issued.expires_at_ms
+    );
+    context.output.told(&told, &text);
+    Ok(())
+}
+
+fn export(
+    context: &Context,
+    data: &DataDirectory,
+    realm: &Realm,
+    audience: AudienceFlag,
+    file: &Path,
+    now: Timestamp,
+) -> Result<(), AdminError> {
+    let audience = match audience {
+        AudienceFlag::Customer => Audience::Customer,
+        AudienceFlag::Merchant => Audience::Merchant,
+    };
+    let (signed, pinned) = keys::load_key_set(data, realm, audience, now)?;
+    NewFile::create(file)?.keep(&signed.encode())?;
+    let told = json!({
+        "result": "exported", "file": file, "audience": audience, "number": pinned.number(),
+        "expires_at_ms": pinned.expires_at(), "root_public": realm.root,
+    });
+    let text = format!(
+        "key set  {} (number {}, until {})\nroot     {} (tell it over another channel)\n",
+        file.display(),
+        pinned.number(),
+        pinned.expires_at(),
+        realm.root
+    );
+    context.output.told(&told, &text);
+    Ok(())
+}

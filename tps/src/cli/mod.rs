@@ -1,0 +1,153 @@
+//! The command line `tps`.
+//!
+//! Commands that look at or change the ledger go through the socket of a running server; where none runs, they open the
+//! database themselves. Either way they do the same.
+
+mod account;
+mod backend;
+mod instrument;
+mod key;
+mod merchant;
+mod output;
+mod server;
+mod values;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::admin::AdminError;
+use crate::data_directory::DataDirectory;
+use output::Output;
+
+/// Data directory where neither `--data` nor `TPS_DATA` names one.
+const DATA_DEFAULT: &str = "tps-data";
+
+/// The Transaction Processing Subsystem of Quittance: holds accounts, decides, signs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tps",
+    version,
+    about,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done; 1 not done, or `audit` found differences (the reason is on standard error); 2 the command \
+                  line is wrong.\nIds may be shortened to a beginning that is unique (at least 4 digits)."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The TPS's directory [default: $TPS_DATA, or tps-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print JSON, errors too
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new TPS in a new directory
+    Init(server::Init),
+    /// Serve until SIGTERM or `tps drain`
+    Serve(server::Serve),
+    /// Serve a throw-away TPS in memory, to try things out
+    Dev(server::Dev),
+    /// Customers' accounts
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// What pays from accounts
+    #[command(subcommand)]
+    Instrument(instrument::InstrumentCommand),
+    /// Merchants and their certificates
+    #[command(subcommand)]
+    Merchant(merchant::MerchantCommand),
+    /// Keys and signed key sets
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// What the server does, sums of money, and what needs attention
+    Status,
+    /// Replay the log and compare it with every balance
+    Audit {
+        /// Rebuild every proof and verify its signature, too
+        #[arg(long)]
+        proofs: bool,
+    },
+    /// Print the configuration in force
+    Config,
+    /// Have the running server take keys and configuration anew
+    Reload,
+    /// Have the running server answer what is open and end
+    Drain,
+    /// Go on with a database whose high-water mark is lost or ahead of it
+    AcceptHistory {
+        /// You know that payments after this database's last one are lost, and answer for them
+        #[arg(long, required = true)]
+        payments_may_be_lost: bool,
+    },
+}
+
+/// What a command needs to run.
+struct Context {
+    data: Option<PathBuf>,
+    output: Output,
+}
+
+impl Context {
+    fn data_path(&self) -> PathBuf {
+        let named = self
+            .data
+            .clone()
+            .or_else(|| std::env::var_os("TPS_DATA").filter(|text| !text.is_empty()).map(PathBuf::from));
+        named.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT))
+    }
+
+    fn data(&self) -> Result<DataDirectory, AdminError> {
+        Ok(DataDirectory::open(&self.data_path())?)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let Arguments { global, command } = Arguments::parse();
+    let context = Context { data: global.data, output: Output { json: global.json } };
+    match carry_out(&context, command) {
+        Ok(code) => code,
+        Err(error) => {
+            context.output.error(&error);
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError> {
+    use crate::admin::{AdminRequest, AdminResponse};
+    match command {
+        Command::Init(init) => init.run(context)?,
+        Command::Serve(serve) => serve.run(context)?,
+        Command::Dev(dev) => dev.run(context)?,
+        Command::Account(command) => command.run(context)?,
+        Command::Instrument(command) => command.run(context)?,
+        Command::Merchant(command) => command.run(context)?,
+        Command::Key(command) => command.run(context)?,
+        Command::Status => context.output.response(&backend::call(context, AdminRequest::Status)?),
+        Command::Audit { proofs } => {
+            let response = backend::call(context, AdminRequest::Audit { proofs })?;
+            context.output.response(&response);
+            if matches!(&response, AdminResponse::Audit(report) if report.differences_found > 0) {
+                return Ok(ExitCode::from(1));
+            }
+        }
+        Command::Config => server::print_config(context)?,
+        Command::Reload => server::signal(context, AdminRequest::Reload)?,
+        Command::Drain => server::signal(context, AdminRequest::Drain)?,
+        Command::AcceptHistory { .. } => server::accept_history(context)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

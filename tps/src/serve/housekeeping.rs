@@ -1,0 +1,95 @@
+//! What a serving process looks after in the background: disk space, and keys whose time has come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::ids::KeyId;
+use tokio::sync::{mpsc, watch};
+
+use crate::data_directory::DataDirectory;
+use crate::keys::KeyRing;
+use crate::operator::ServerSignal;
+use crate::pipeline::Engine;
+use crate::pipeline::engine::Intake;
+
+/// How often disk space is looked at: at full speed a server fills far less than `disk_low_bytes` in between.
+const DISK_INTERVAL: Duration = Duration::from_secs(1);
+/// How many looks at the disk per look at the key files.
+const LOOKS_PER_KEY_CHECK: u64 = 30;
+
+/// What is looked after.
+pub(super) struct Watched {
+    pub(super) engine: Arc<Engine>,
+    pub(super) data: DataDirectory,
+    pub(super) disk_low_bytes: u64,
+    /// The keys that the engine was started with.
+    pub(super) in_force: Vec<KeyId>,
+    /// Where to ask for a reload; `None` where the ledger would not survive it.
+    pub(super) signals: Option<mpsc::UnboundedSender<ServerSignal>>,
+}
+
+/// Looks after everything until `stop` becomes true.
+pub(super) async fn run(watched: Watched, mut stop: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(DISK_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looks = 0u64;
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = stopped(&mut stop) => return,
+        }
+        look_at_disk(&watched.engine, watched.disk_low_bytes);
+        looks += 1;
+        if looks.is_multiple_of(LOOKS_PER_KEY_CHECK)
+            && let Some(signals) = &watched.signals
+            && keys_changed(&watched)
+        {
+            tracing::info!("the keys in force have changed; the server takes them anew");
+            let _ = signals.send(ServerSignal::Reload);
+        }
+    }
+}
+
+fn look_at_disk(engine: &Engine, low_bytes: u64) {
+    let Some(free_bytes) = engine.reader().free_bytes() else { return };
+    // A little more than the threshold before payments go on, so that they do not come and go.
+    let enough_bytes = low_bytes.saturating_add(low_bytes / 8);
+    match engine.intake() {
+        Intake::Open if free_bytes < low_bytes => {
+            tracing::error!(
+                free_bytes,
+                low_bytes,
+                "too little disk space: new payments are refused until there is more"
+            );
+            engine.set_intake(Intake::DiskLow);
+        }
+        Intake::DiskLow if free_bytes >= enough_bytes => {
+            tracing::info!(free_bytes, "there is disk space again: payments go on");
+            engine.set_intake(Intake::Open);
+        }
+        _ => {}
+    }
+}
+
+fn keys_changed(watched: &Watched) -> bool {
+    let now = watched.engine.now();
+    match KeyRing::load(&watched.data) {
+        Ok(ring) => {
+            let in_force = ring.in_force(now);
+            // A server without a usable key goes on with what it has: stopping would help nobody.
+            let usable = [protocol::key_set::KeyRole::Session, protocol::key_set::KeyRole::Proof]
+                .into_iter()
+                .all(|role| ring.current(role, now).is_some());
+            usable && in_force != watched.in_force
+        }
+        Err(error) => {
+            tracing::error!(%error, "the key files cannot be read; the server goes on with the keys it has");
+            false
+        }
+    }
+}
+
+/// Returns once `stop` is true.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await.map(drop);
+}

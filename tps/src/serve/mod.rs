@@ -1,0 +1,283 @@
+//! A serving process: engine, listener, admin socket, and what watches over them.
+
+mod dev;
+mod housekeeping;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::admin::server::AdminSocket;
+use crate::config::{Config, ConfigError, LogFormat, Overrides};
+use crate::data_directory::{DataDirectory, DataError, Realm};
+use crate::keys::{KeyError, KeyRing, TlsKey};
+use crate::operator::installation::{InstallError, open_ledger};
+use crate::operator::{Operator, ServerSignal, Serving};
+use crate::pipeline::clock::wall_clock;
+use crate::pipeline::{Engine, EngineKeys};
+use crate::receive::{Listener, ReceiveError};
+use crate::store::{Store, StoreError};
+
+pub use dev::dev;
+
+/// Why a server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Files.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The database.
+    #[error(transparent)]
+    Ledger(#[from] InstallError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The listener.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// Database and `realm.toml` do not belong together.
+    #[error("the database belongs to another TPS than realm.toml: restore both from one backup")]
+    OtherRealm,
+    /// The system gave no runtime or thread.
+    #[error("the system refused what the server needs: {0}")]
+    System(#[from] std::io::Error),
+    /// Something still used the engine when it should have ended.
+    #[error("the server could not end in order; everything that was answered is durable")]
+    Unfinished,
+}
+
+/// How to serve, apart from the directory.
+#[derive(Debug, Clone, Default)]
+pub struct ServeOptions {
+    /// Flags that override the configuration.
+    pub overrides: Overrides,
+    /// Print every message, without secrets.
+    pub frames: bool,
+}
+
+/// What is read from the directory at every start.
+struct Loaded {
+    config: Config,
+    keys: EngineKeys,
+    tls: TlsKey,
+    in_force: Vec<protocol::ids::KeyId>,
+}
+
+impl Loaded {
+    fn from(data: &DataDirectory, realm: &Realm, options: &ServeOptions) -> Result<Self, ServeError> {
+        let config = Config::load(&data.config_file(), realm.shards, &options.overrides)?;
+        let ring = KeyRing::load(data)?;
+        let now = wall_clock();
+        let keys = ring.engine_keys(realm.realm, now)?;
+        Ok(Self { config, keys, tls: TlsKey::load(&data.keys())?, in_force: ring.in_force(now) })
+    }
+}
+
+/// Serves the TPS in `data` until it is told to stop. `log` is called once with the configuration, before anything happens.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn serve(data: &DataDirectory, mut options: ServeOptions, log: impl FnOnce(&Config)) -> Result<(), ServeError> {
+    let realm = data.realm()?;
+    let mut loaded = Loaded::from(data, &realm, &options)?;
+    log(&loaded.config);
+    let mut announce = Announce::Ready;
+    loop {
+        let store = open_patiently(data)?;
+        let (listen, signal) = run(data, &realm, loaded, store, options.frames, true, &announce)?;
+        if signal == ServerSignal::Stop {
+            return Ok(());
+        }
+        // The same port again, where the system chose it.
+        options.overrides.listen = options.overrides.listen.map(|_| listen);
+        loaded = Loaded::from(data, &realm, &options)?;
+        if loaded.config.listen.port() == 0 {
+            loaded.config.listen = listen;
+        }
+        announce = Announce::Nothing;
+    }
+}
+
+/// How long a starting server waits for a command that has the ledger open: commands over a stopped server's ledger take
+/// a moment, and one may come in while the server reloads.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(1);
+
+fn open_patiently(data: &DataDirectory) -> Result<Box<dyn Store>, InstallError> {
+    let deadline = Instant::now() + LEDGER_PATIENCE;
+    loop {
+        match open_ledger(data) {
+            Err(InstallError::Store(StoreError::InUse { .. })) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// What is printed once the server is ready.
+enum Announce {
+    /// The line that scripts wait for.
+    Ready,
+    /// The same, and what to try next.
+    ReadyAnd(Box<dyn Fn(SocketAddr) -> String>),
+    /// Nothing: it was said before.
+    Nothing,
+}
+
+impl Announce {
+    fn print(&self, listen: SocketAddr) {
+        let text = match self {
+            Self::Ready => format!("tps: ready on {listen}\n"),
+            Self::ReadyAnd(more) => format!("tps: ready on {listen}\n{}", more(listen)),
+            Self::Nothing => return,
+        };
+        let mut out = std::io::stdout().lock();
+        // Nobody may be reading; the server serves all the same.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Runs one engine over `store` until it is told to stop or to reload; then everything is answered and closed.
+fn run(
+    data: &DataDirectory,
+    realm: &Realm,
+    loaded: Loaded,
+    store: Box<dyn Store>,
+    frames: bool,
+    durable: bool,
+    announce: &Announce,
+) -> Result<(SocketAddr, ServerSignal), ServeError> {
+    let Loaded { config, keys, tls, in_force } = loaded;
+    if store.reader().snapshot()?.realm.is_some_and(|found| found != realm.realm) {
+        return Err(ServeError::OtherRealm);
+    }
+    let engine = Arc::new(Engine::start(store, keys, config.engine(realm.shards))?);
+    // One runtime for the network and another for all else, so that no command ever stands before a payment.
+    let (network, control) = (runtime()?, runtime()?);
+    let listener = {
+        let _context = network.enter();
+        let policy = config.signature_policy;
+        let TlsKey { certificate_der, private_key_pkcs8_der } = tls;
+        let receive = config.receive(frames);
+        Listener::bind(&receive, certificate_der, private_key_pkcs8_der, realm.realm, policy, Arc::clone(&engine))?
+    };
+    let listen = listener.local_address();
+    let (socket, mut caught) = {
+        let _context = control.enter();
+        (AdminSocket::bind(data)?, UnixSignals::catch()?)
+    };
+    let (signals_out, mut signals) = mpsc::unbounded_channel();
+    let (stop_out, stop) = watch::channel(false);
+    let serving = Serving { listen, signals: signals_out.clone(), durable };
+    let operator = Arc::new(Operator::new(Arc::clone(&engine), data.clone(), realm.clone(), &config, Some(serving)));
+    let watched = housekeeping::Watched {
+        engine: Arc::clone(&engine),
+        data: data.clone(),
+        disk_low_bytes: config.disk_low_bytes,
+        in_force,
+        signals: durable.then_some(signals_out),
+    };
+    let stop_for_control = stop.clone();
+    let controlled = std::thread::Builder::new().name("tps-control".to_owned()).spawn(move || {
+        let signal = control.block_on(async move {
+            let admin = tokio::spawn(socket.run(operator, stop_for_control.clone()));
+            let housekeeping = tokio::spawn(housekeeping::run(watched, stop_for_control));
+            let signal = caught.next(&mut signals, durable).await;
+            tracing::info!(?signal, "the server takes no more requests and answers what is open");
+            let _ = stop_out.send(true);
+            let _ = admin.await;
+            let _ = housekeeping.await;
+            signal
+        });
+        drop(control);
+        signal
+    })?;
+
+    tracing::info!(%listen, realm = %realm.realm, shards = realm.shards, "serving");
+    announce.print(listen);
+    network.block_on(listener.run(stop));
+    drop(network);
+    let signal = controlled.join().map_err(|_| ServeError::Unfinished)?;
+    drain(engine)?;
+    tracing::info!("everything is answered and closed");
+    Ok((listen, signal))
+}
+
+/// The system's signals to this process; caught from the moment this is made.
+struct UnixSignals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl UnixSignals {
+    /// Must be called within a tokio runtime.
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next thing that the system or the operator wants of the server.
+    async fn next(&mut self, asked: &mut mpsc::UnboundedReceiver<ServerSignal>, durable: bool) -> ServerSignal {
+        loop {
+            let wanted = tokio::select! {
+                _ = self.terminate.recv() => ServerSignal::Stop,
+                _ = self.interrupt.recv() => ServerSignal::Stop,
+                _ = self.hang_up.recv() => ServerSignal::Reload,
+                wanted = asked.recv() => wanted.unwrap_or(ServerSignal::Stop),
+            };
+            if wanted == ServerSignal::Stop || durable {
+                return wanted;
+            }
+            tracing::warn!("this server keeps its ledger in memory; it does not reload");
+        }
+    }
+}
+
+/// Ends an engine of which nobody else should hold a part any more.
+pub(crate) fn drain(mut engine: Arc<Engine>) -> Result<(), ServeError> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Arc::try_unwrap(engine) {
+            Ok(engine) => {
+                engine.drain();
+                return Ok(());
+            }
+            Err(_) if Instant::now() > deadline => return Err(ServeError::Unfinished),
+            Err(shared) => engine = shared,
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Starts logging to standard error. Does nothing where logging was started before.
+pub fn start_logging(config: &Config) {
+    use std::io::IsTerminal;
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level).unwrap_or_default();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match config.log_format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+    };
+    if started.is_err() {
+        tracing::debug!("logging was started before");
+    }
+}

@@ -116,6 +116,14 @@ pub(super) enum Command {
     Status,
     /// Payments and purchases.
     History,
+    /// Write the proof or denial of an earlier payment to a file.
+    Proof {
+        /// The merchant's number of the quote that was paid; the latest payment of it counts.
+        number: TransactionNumber,
+        /// Where it goes.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Ask for the outcome of the payment that is open, and go on with every interrupted purchase.
     Resume {
         #[command(flatten)]

@@ -10,6 +10,7 @@ use cts_client::frames::Frames;
 use cts_client::store::OutcomeKind;
 use cts_client::{BuyOptions, Progress, Quoted, Wallet, WalletSettings, enrol, wallet};
 use indicatif::{ProgressBar, ProgressStyle};
+use protocol::ids::TransactionNumber;
 use protocol::customer::payment::Standing;
 use protocol::purchase::Address;
 use serde_json::{Value, json};
@@ -44,6 +45,7 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         }
         Command::Status => session.status(),
         Command::History => session.history(),
+        Command::Proof { number, out } => session.proof(*number, out),
         Command::Resume { pin } => session.resume(pin).await,
         Command::Recover { order, delivery } => {
             let wallet = session.open()?;
@@ -288,6 +290,23 @@ impl Session<'_> {
             "orders": purchases.iter().map(|(_, value)| value).collect::<Vec<&Value>>(),
         });
         self.output.result(&text.join("\n"), &value);
+        Ok(Exit::Done)
+    }
+
+    /// A proof is kept with the outcome; the merchant's copy may be lost, or another merchant's system may want it.
+    fn proof(&self, number: TransactionNumber, out: &std::path::Path) -> anyhow::Result<Exit> {
+        let (status, outcomes, _) = wallet::look(&self.arguments.dir)?;
+        let of_number = outcomes.iter().filter(|outcome| outcome.content.number == number);
+        let decided = of_number.filter_map(|outcome| match &outcome.kind {
+            OutcomeKind::Decided { proof, .. } => Some((outcome, proof)),
+            _ => None,
+        });
+        let (outcome, proof) = decided
+            .max_by_key(|(outcome, _)| outcome.count)
+            .with_context(|| format!("no payment of {number} was decided: `cts history` lists those that were"))?;
+        std::fs::write(out, proof.expose()).with_context(|| out.display().to_string())?;
+        let (text, value, _) = output::outcome(outcome, status.exponent);
+        self.output.result(&text, &value);
         Ok(Exit::Done)
     }
 

@@ -54,7 +54,8 @@ pub async fn initialise(path: &Path, bundle: &EnrolmentBundle, frames: &Frames) 
     };
     crash::point("after-keys-stored");
 
-    let target = ProcessorTarget { addresses: bundle.processors.clone(), server_certificate: bundle.server_certificate.clone() };
+    let target =
+        ProcessorTarget { addresses: bundle.processors.clone(), server_certificate: bundle.server_certificate.clone() };
     let connection = ProcessorConnection::connect(&target).await?;
     let (count, policy) = ask(&connection, bundle, &keys, &processor, frames).await?;
     crash::point("after-activation-answer");
@@ -87,8 +88,15 @@ async fn ask(
     let signing = SigningKey::<CustomerRole>::from_seed(*key_bytes(&keys.signing_seed)?);
     let device = key_bytes(&keys.device_key)?;
     for attempt in 1.. {
-        let (message, session) =
-            activate(bundle.realm, bundle.instrument, &bundle.activation_code, &signing, &device, processor, clock::ephemeral())?;
+        let (message, session) = activate(
+            bundle.realm,
+            bundle.instrument,
+            &bundle.activation_code,
+            &signing,
+            &device,
+            processor,
+            clock::ephemeral(),
+        )?;
         let bytes = message.encode();
         frames.sent(Link::Processor, &bytes);
         let answer = connection.request(&bytes).await;
@@ -98,7 +106,8 @@ async fn ask(
                 frames.received(Link::Processor, &answer);
                 if MessageType::of(&answer) != Ok(MessageType::Error) {
                     let opened = ActivationAnswer::decode(&answer)?.open(&message, &session);
-                    return opened.map_err(|_| CtsError::Unresolved { reason: ResponseError::NotAuthentic.to_string() });
+                    return opened
+                        .map_err(|_| CtsError::Unresolved { reason: ResponseError::NotAuthentic.to_string() });
                 }
                 let error = ErrorMessage::decode(&answer)?;
                 let pause = PAUSE.max(Duration::from_millis(error.retry_after_ms.into()).min(PAUSE * 10));
@@ -121,7 +130,8 @@ async fn ask(
 /// A stored key of 32 bytes.
 pub(crate) fn key_bytes(stored: &StoredBytes) -> Result<Zeroizing<[u8; 32]>, CtsError> {
     let bytes = <[u8; 32]>::try_from(stored.expose());
-    let wrong = protocol::codec::DecodeError::Length { what: "stored key", expected: 32, actual: stored.expose().len() };
+    let wrong =
+        protocol::codec::DecodeError::Length { what: "stored key", expected: 32, actual: stored.expose().len() };
     bytes.map(Zeroizing::new).map_err(|_| wrong.into())
 }
 

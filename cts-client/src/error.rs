@@ -62,13 +62,17 @@ pub enum CtsError {
     #[error("this directory holds the active instrument {0} already: use another directory for another instrument")]
     AlreadyInitialised(InstrumentId),
     /// An earlier activation was not finished.
-    #[error("this directory was begun for instrument {0} and not finished: run init again with that bundle, or use another directory")]
+    #[error(
+        "this directory was begun for instrument {0} and not finished: run init again with that bundle, or use another directory"
+    )]
     OtherInstrument(InstrumentId),
     /// No PIN is held.
     #[error("the PIN is needed for every payment and is stored nowhere: type it, or hand it over with --pin-fd")]
     PinNeeded,
     /// The TPS did not accept it.
-    #[error("the PIN was wrong, or the TPS does not accept this instrument; after five failures a new PIN is needed. The payment stays open: ask again with the right PIN")]
+    #[error(
+        "the PIN was wrong, or the TPS does not accept this instrument; after five failures a new PIN is needed. The payment stays open: ask again with the right PIN"
+    )]
     WrongPin,
     /// More than the caller permits.
     #[error("the total of {total} is above the maximum of {maximum} units: nothing was confirmed or paid")]
@@ -82,13 +86,17 @@ pub enum CtsError {
     #[error("the asset of this quote is not in the TPS's registry: do not pay it")]
     UnknownAsset,
     /// The outcome is not known: it must be asked for.
-    #[error("the outcome of the payment is not known: {reason}. It is stored under its count and can be paid once at most: ask again (`cts resume`, or the same command)")]
+    #[error(
+        "the outcome of the payment is not known: {reason}. It is stored under its count and can be paid once at most: ask again (`cts resume`, or the same command)"
+    )]
     Unresolved {
         /// Why the last attempt brought nothing.
         reason: String,
     },
     /// Dropped in a breach.
-    #[error("whether this was paid is not known here, because a copy of the instrument was in use: ask through the second channel")]
+    #[error(
+        "whether this was paid is not known here, because a copy of the instrument was in use: ask through the second channel"
+    )]
     OutcomeUnknown,
     /// Paid, and the goods are not here.
     #[error("order {number} is paid, but not delivered: {cause}. Nothing is lost: run `cts recover {number}`")]

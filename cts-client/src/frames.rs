@@ -25,9 +25,12 @@ pub enum Link {
     Merchant,
 }
 
+/// Takes the text of a message.
+type Show = dyn Fn(&str) + Send + Sync;
+
 /// Shows every message to whoever wants to see it.
 #[derive(Clone, Default)]
-pub struct Frames(Option<Arc<dyn Fn(&str) + Send + Sync>>);
+pub struct Frames(Option<Arc<Show>>);
 
 impl std::fmt::Debug for Frames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -75,7 +78,8 @@ type Described = (&'static str, Vec<(&'static str, String)>);
 fn processor(bytes: &[u8]) -> Result<Described, DecodeError> {
     Ok(match MessageType::of(bytes)? {
         MessageType::RequestForPayment => {
-            let unreadable = DecodeError::Length { what: "request-for-payment", expected: REQUEST_BYTES, actual: bytes.len() };
+            let unreadable =
+                DecodeError::Length { what: "request-for-payment", expected: REQUEST_BYTES, actual: bytes.len() };
             let request = ReceivedRequest::parse(bytes).map_err(|_| unreadable)?;
             let open = request.open;
             let fields = vec![
@@ -86,7 +90,10 @@ fn processor(bytes: &[u8]) -> Result<Described, DecodeError> {
                 ("quote digest", open.quote_digest.to_string()),
                 ("valid until", open.valid_until.to_string()),
                 ("ephemeral key", hex::encode(request.ephemeral.0)),
-                ("sealed half", "instrument, count, modifier part, signature, device tag, PIN authenticator".to_owned()),
+                (
+                    "sealed half",
+                    "instrument, count, modifier part, signature, device tag, PIN authenticator".to_owned(),
+                ),
             ];
             ("request-for-payment", fields)
         }
@@ -97,7 +104,10 @@ fn processor(bytes: &[u8]) -> Result<Described, DecodeError> {
         }
         MessageType::Error => {
             let error = ErrorMessage::decode(bytes)?;
-            ("error in clear", vec![("code", format!("{:?}", error.code())), ("retry after", format!("{} ms", error.retry_after_ms))])
+            (
+                "error in clear",
+                vec![("code", format!("{:?}", error.code())), ("retry after", format!("{} ms", error.retry_after_ms))],
+            )
         }
         MessageType::Activation => {
             let message = Activation::decode(bytes)?;
@@ -132,7 +142,10 @@ fn merchant(bytes: &[u8]) -> Result<Described, DecodeError> {
     Ok(match kind {
         MerchantMessageType::QuoteRequest => {
             let items = QuoteRequest::decode(bytes)?.items;
-            (QuoteRequest::NAME, items.into_iter().map(|(code, quantity)| ("item", format!("{quantity} x {code}"))).collect())
+            (
+                QuoteRequest::NAME,
+                items.into_iter().map(|(code, quantity)| ("item", format!("{quantity} x {code}"))).collect(),
+            )
         }
         MerchantMessageType::QuoteOffer => {
             let quote = Quote::decode(QuoteOffer::decode(bytes)?.quote_bytes())?;
@@ -158,7 +171,10 @@ fn merchant(bytes: &[u8]) -> Result<Described, DecodeError> {
         }
         MerchantMessageType::AuthenticatedQuote => {
             let message = AuthenticatedQuote::decode(bytes)?;
-            (AuthenticatedQuote::NAME, vec![("number", message.number.to_string()), ("quote digest", message.quote_digest.to_string())])
+            (
+                AuthenticatedQuote::NAME,
+                vec![("number", message.number.to_string()), ("quote digest", message.quote_digest.to_string())],
+            )
         }
         MerchantMessageType::ShippingAdvice => {
             let message = ShippingAdvice::decode(bytes)?;
@@ -172,16 +188,29 @@ fn merchant(bytes: &[u8]) -> Result<Described, DecodeError> {
         }
         MerchantMessageType::SendGoods => {
             let message = SendGoods::decode(bytes)?;
-            (SendGoods::NAME, vec![("number", message.number.to_string()), ("first chunk", message.first_chunk.to_string())])
+            (
+                SendGoods::NAME,
+                vec![("number", message.number.to_string()), ("first chunk", message.first_chunk.to_string())],
+            )
         }
         MerchantMessageType::Renegotiation => {
             let message = Renegotiation::decode(bytes)?;
             let ephemeral = hex::encode(message.ephemeral.0);
-            (Renegotiation::NAME, vec![("number", message.number.to_string()), ("purpose", format!("{:?}", message.purpose)), ("ephemeral key", ephemeral)])
+            (
+                Renegotiation::NAME,
+                vec![
+                    ("number", message.number.to_string()),
+                    ("purpose", format!("{:?}", message.purpose)),
+                    ("ephemeral key", ephemeral),
+                ],
+            )
         }
         MerchantMessageType::RenegotiationAcknowledgment => {
             let message = RenegotiationAcknowledgment::decode(bytes)?;
-            (RenegotiationAcknowledgment::NAME, vec![("number", message.number.to_string()), ("answers", message.request.to_string())])
+            (
+                RenegotiationAcknowledgment::NAME,
+                vec![("number", message.number.to_string()), ("answers", message.request.to_string())],
+            )
         }
         MerchantMessageType::Error => {
             let message = MerchantError::decode(bytes)?;

@@ -174,7 +174,10 @@ impl Payer {
 
     async fn ask(&self, state: &mut PaymentState) -> Result<Answered, CtsError> {
         let pin = self.pin()?;
-        let processor = self.key_set().session_key(clock::now()).map_err(|error| CtsError::Unresolved { reason: error.to_string() })?;
+        let processor = self
+            .key_set()
+            .session_key(clock::now())
+            .map_err(|error| CtsError::Unresolved { reason: error.to_string() })?;
         let mut next = state.clone();
         let attempt = next.about_to_send()?;
         self.keep(state, next)?;
@@ -193,9 +196,10 @@ impl Payer {
         self.frames.received(Link::Processor, &answer);
         if MessageType::of(&answer) == Ok(MessageType::Error) {
             return match ErrorMessage::decode(&answer) {
-                Ok(error) if error.code().is_transient() => {
-                    again(error.code().to_string(), Some(Duration::from_millis(error.retry_after_ms.into())).filter(|pause| !pause.is_zero()))
-                }
+                Ok(error) if error.code().is_transient() => again(
+                    error.code().to_string(),
+                    Some(Duration::from_millis(error.retry_after_ms.into())).filter(|pause| !pause.is_zero()),
+                ),
                 Ok(error) => Err(CtsError::Unresolved { reason: error.code().to_string() }),
                 Err(error) => again(error.to_string(), None),
             };
@@ -208,7 +212,12 @@ impl Payer {
         self.take(state, attempt, opened)
     }
 
-    fn take(&self, state: &mut PaymentState, attempt: Attempt, opened: response::OpenedResponse) -> Result<Answered, CtsError> {
+    fn take(
+        &self,
+        state: &mut PaymentState,
+        attempt: Attempt,
+        opened: response::OpenedResponse,
+    ) -> Result<Answered, CtsError> {
         let mut next = state.clone();
         let effect = match next.answered(attempt, &opened) {
             Ok(effect) => effect,

@@ -118,7 +118,12 @@ fn pinned(directory: &Directory, enrolment: &Enrolment) -> Result<PinnedKeySet, 
     Ok(set.verify(&root, Some(enrolment.realm), Audience::Customer, clock::now(), 0)?)
 }
 
-fn status(directory: &Directory, enrolment: &Enrolment, state: &PaymentState, exponent: u8) -> Result<Status, CtsError> {
+fn status(
+    directory: &Directory,
+    enrolment: &Enrolment,
+    state: &PaymentState,
+    exponent: u8,
+) -> Result<Status, CtsError> {
     let outcomes = directory.outcomes()?;
     let balance = outcomes.iter().rev().find_map(|outcome| match &outcome.kind {
         crate::store::OutcomeKind::Decided { resolution, .. } => Some(resolution.balance),
@@ -221,7 +226,12 @@ impl Wallet {
         self.quote_over(&client, url, items).await
     }
 
-    async fn quote_over(&self, client: &MerchantClient, url: &str, items: Vec<(String, u32)>) -> Result<Quoted, CtsError> {
+    async fn quote_over(
+        &self,
+        client: &MerchantClient,
+        url: &str,
+        items: Vec<(String, u32)>,
+    ) -> Result<Quoted, CtsError> {
         let answer = client.post("quote", &QuoteRequest::new(items)?.encode()).await?;
         self.check_offer(url, &answer)
     }
@@ -250,6 +260,19 @@ impl Wallet {
             None => protocol::customer::purchase::content_of(quoted.quote(), clock::modifier_part(), clock::now())?,
         };
         self.0.payer.pay(&content).await
+    }
+
+    /// The proven payment of this quote by this instrument, if there is one: for whoever was killed before it kept the proof
+    /// and must not pay a second time.
+    ///
+    /// # Errors
+    /// [`CtsError::Store`].
+    pub fn paid_before(&self, quoted: &Quoted) -> Result<Option<Outcome>, CtsError> {
+        let digest = quoted.offer.quote_digest();
+        let outcomes = self.0.directory.outcomes()?;
+        Ok(outcomes
+            .into_iter()
+            .find(|outcome| outcome.content.quote_digest == digest && outcome.is_paid() == Some(true)))
     }
 
     /// Asks for the outcome of the payment that is open, if one is.
@@ -350,7 +373,10 @@ pub fn default_output(quote: &Quote) -> PathBuf {
         _ => "",
     };
     let last = code.rsplit(['/', '\\']).next().unwrap_or_default();
-    let safe: String = last.chars().map(|letter| if letter.is_alphanumeric() || "-_.".contains(letter) { letter } else { '_' }).collect();
+    let safe: String = last
+        .chars()
+        .map(|letter| if letter.is_alphanumeric() || "-_.".contains(letter) { letter } else { '_' })
+        .collect();
     let safe = safe.trim_start_matches('.');
     PathBuf::from(if safe.is_empty() { format!("{}.goods", quote.number) } else { safe.to_owned() })
 }

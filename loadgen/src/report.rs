@@ -70,7 +70,11 @@ impl fmt::Display for Report {
             "latency            p50 {} us, p99 {} us, p99.9 {} us, from sending to the opened answer",
             self.latency_p50_us, self.latency_p99_us, self.latency_p999_us
         )?;
-        writeln!(f, "bytes              {:.0} per request, {:.0} per answer", self.request_bytes_mean, self.response_bytes_mean)?;
+        writeln!(
+            f,
+            "bytes              {:.0} per request, {:.0} per answer",
+            self.request_bytes_mean, self.response_bytes_mean
+        )?;
         if let Some(failure) = &self.first_failure {
             writeln!(f, "first failure      {failure}")?;
         }

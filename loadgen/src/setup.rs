@@ -116,15 +116,18 @@ async fn activated(
     connection: ProcessorConnection,
     merchant: MerchantId,
 ) -> anyhow::Result<Customer> {
-    let now = Timestamp(u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis())?);
+    let now =
+        Timestamp(u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis())?);
     let processor = bundle.open(now)?.session_key(now)?;
     let signing = SigningKey::from_seed(random());
     let device: [u8; 32] = random();
     let ephemeral = AgreementSecret::from_random(random());
     let code = &bundle.activation_code;
-    let (activation, session) = activate(bundle.realm, bundle.instrument, code, &signing, &device, &processor, ephemeral)?;
+    let (activation, session) =
+        activate(bundle.realm, bundle.instrument, code, &signing, &device, &processor, ephemeral)?;
     let answer = connection.request_within(&Canonical::encode(&activation), Duration::from_secs(30)).await?;
-    let refused = || protocol::error::ErrorMessage::decode(&answer).map_or("no answer".into(), |error| error.code().to_string());
+    let refused =
+        || protocol::error::ErrorMessage::decode(&answer).map_or("no answer".into(), |error| error.code().to_string());
     let answered = <ActivationAnswer as Canonical>::decode(&answer).map_err(|_| anyhow::anyhow!("{}", refused()))?;
     answered.open(&activation, &session)?;
     let instrument = bundle.instrument;

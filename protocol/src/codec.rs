@@ -88,12 +88,17 @@ macro_rules! fixed {
 
             fn encode_into(&self, out: &mut [u8]) {
                 let mut buffer = rkyv::ser::writer::Buffer::from(&mut out[..Self::BYTES]);
-                rkyv::api::serialize_using::<_, rkyv::rancor::Panic>(self, &mut buffer).expect("a fixed message fits its size");
+                rkyv::api::serialize_using::<_, rkyv::rancor::Panic>(self, &mut buffer)
+                    .expect("a fixed message fits its size");
             }
 
             fn decode(bytes: &[u8]) -> Result<Self, $crate::codec::DecodeError> {
                 if bytes.len() != Self::BYTES {
-                    return Err($crate::codec::DecodeError::Length { what: $name, expected: Self::BYTES, actual: bytes.len() });
+                    return Err($crate::codec::DecodeError::Length {
+                        what: $name,
+                        expected: Self::BYTES,
+                        actual: bytes.len(),
+                    });
                 }
                 let value: Self = rkyv::api::low::from_bytes::<$type, rkyv::rancor::Failure>(bytes)
                     .map_err(|_| $crate::codec::DecodeError::Field { what: $name, field: "value" })?;
@@ -134,7 +139,8 @@ pub trait Canonical: borsh::BorshSerialize + borsh::BorshDeserialize + Sized {
         if bytes.len() > Self::BYTES_MAX {
             return Err(DecodeError::Length { what: Self::NAME, expected: Self::BYTES_MAX, actual: bytes.len() });
         }
-        let value = Self::try_from_slice(bytes).map_err(|_| DecodeError::Field { what: Self::NAME, field: "encoding" })?;
+        let value =
+            Self::try_from_slice(bytes).map_err(|_| DecodeError::Field { what: Self::NAME, field: "encoding" })?;
         if value.encode() != bytes {
             return Err(DecodeError::NotCanonical { what: Self::NAME });
         }
@@ -155,8 +161,17 @@ pub(crate) fn check_version(what: &'static str, version: u8, expected: u8, suite
 }
 
 /// Refuses texts that are too long or hold control characters: they are shown to people in terminals.
-pub(crate) fn check_text(what: &'static str, field: &'static str, text: &str, bytes_max: usize) -> Result<(), DecodeError> {
-    let control = text.chars().any(|character| character.is_control() || ('\u{202a}'..='\u{202e}').contains(&character) || ('\u{2066}'..='\u{2069}').contains(&character));
+pub(crate) fn check_text(
+    what: &'static str,
+    field: &'static str,
+    text: &str,
+    bytes_max: usize,
+) -> Result<(), DecodeError> {
+    let control = text.chars().any(|character| {
+        character.is_control()
+            || ('\u{202a}'..='\u{202e}').contains(&character)
+            || ('\u{2066}'..='\u{2069}').contains(&character)
+    });
     if text.len() > bytes_max || control {
         return Err(DecodeError::Field { what, field });
     }

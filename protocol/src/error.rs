@@ -44,7 +44,9 @@ pub enum ErrorCode {
     #[error("the TPS cannot take payments now for want of disk space: ask again later")]
     DiskLow = 11,
     /// The answer to an activation that fails for whatever reason: nothing about the instrument is told.
-    #[error("the activation was refused: the bundle was used, is expired, or is not for this TPS; ask your operator for a new one")]
+    #[error(
+        "the activation was refused: the bundle was used, is expired, or is not for this TPS; ask your operator for a new one"
+    )]
     ActivationRefused = 12,
 }
 
@@ -81,7 +83,9 @@ impl From<&DecodeError> for ErrorCode {
         match error {
             DecodeError::Version { .. } => Self::UnsupportedVersion,
             DecodeError::Suite { .. } => Self::UnsupportedSuite,
-            DecodeError::Length { .. } | DecodeError::Field { .. } | DecodeError::NotCanonical { .. } => Self::Malformed,
+            DecodeError::Length { .. } | DecodeError::Field { .. } | DecodeError::NotCanonical { .. } => {
+                Self::Malformed
+            }
         }
     }
 }

@@ -12,7 +12,9 @@ pub enum MoneyError {
     #[error("an amount must be 1 to {AMOUNT_MAX} units, not {0}")]
     AmountOutOfRange(u128),
     /// Not a number, or more decimal places than the asset has.
-    #[error("`{text}` is not an amount of {asset}: write digits with at most {exponent} decimal places, for example 0.05")]
+    #[error(
+        "`{text}` is not an amount of {asset}: write digits with at most {exponent} decimal places, for example 0.05"
+    )]
     NotAnAmount {
         /// The text given.
         text: String,
@@ -31,8 +33,21 @@ pub enum MoneyError {
 
 /// An amount of a payment: 1 to 10^15 smallest units of its asset (DESIGN section 1).
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
-    borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Amount(u64);
@@ -81,8 +96,18 @@ impl From<Amount> for u64 {
 
 /// What money is counted in: an eight-byte code, padded with zero bytes. Its exponent stands in the signed key set.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
-    borsh::BorshSerialize, borsh::BorshDeserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
 )]
 pub struct Asset(pub [u8; 8]);
 
@@ -203,12 +228,15 @@ mod tests {
 
     #[test]
     fn decimal_text_round_trips() {
-        for (text, units) in [("0.05", 50_000), ("1", 1_000_000), ("1.", 1_000_000), (".000001", 1), ("12.345678", 12_345_678)] {
+        for (text, units) in
+            [("0.05", 50_000), ("1", 1_000_000), ("1.", 1_000_000), (".000001", 1), ("12.345678", 12_345_678)]
+        {
             let amount = parse(text, Asset::USD6, 6).unwrap();
             assert_eq!(amount.units(), units, "{text}");
             assert_eq!(parse(&format(amount.signed(), 6), Asset::USD6, 6).unwrap(), amount);
         }
-        for wrong in ["", ".", "-1", "+1", "1e3", "0.0000001", "1,5", "0", "0.000000", "9999999999999999", "1 000", "٣"] {
+        for wrong in ["", ".", "-1", "+1", "1e3", "0.0000001", "1,5", "0", "0.000000", "9999999999999999", "1 000", "٣"]
+        {
             assert!(parse(wrong, Asset::USD6, 6).is_err(), "{wrong}");
         }
         assert_eq!(format(-1_500_000, 6), "-1.500000");

@@ -26,7 +26,8 @@ impl Pin {
     /// [`NotAPin`] for anything but 4 to 12 decimal digits.
     pub fn parse(text: &str) -> Result<Self, NotAPin> {
         let text = text.trim();
-        let valid = (PIN_DIGITS_MIN..=PIN_DIGITS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let valid =
+            (PIN_DIGITS_MIN..=PIN_DIGITS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
         if !valid {
             return Err(NotAPin);
         }
@@ -85,7 +86,15 @@ impl std::fmt::Debug for Modifier {
 
 /// One side's random part of the modifier in one transaction (K-117).
 #[derive(
-    Clone, Copy, PartialEq, Eq, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, serde::Serialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
     serde::Deserialize,
 )]
 #[serde(transparent)]
@@ -143,7 +152,9 @@ mod tests {
         assert!(Pin::from_random(3, 1).is_none());
         let mut counts = [0u32; 10];
         for draw in 0..100_000u64 {
-            let random = u64::from_le_bytes(crate::hash::tagged(crate::hash::Purpose::REQUEST, &draw.to_le_bytes())[..8].try_into().unwrap());
+            let random = u64::from_le_bytes(
+                crate::hash::tagged(crate::hash::Purpose::REQUEST, &draw.to_le_bytes())[..8].try_into().unwrap(),
+            );
             let digits = Pin::from_random(6, random).unwrap().expose();
             counts[usize::from(digits.as_bytes()[0] - b'0')] += 1;
         }
@@ -157,7 +168,8 @@ mod tests {
         let pin = Pin::parse("123456").unwrap();
         let (mut modifier, mut kept) = (Modifier::default(), pin.modified(Modifier::default()));
         for round in 1..200u64 {
-            let (customer, processor) = (ModifierPart(round.wrapping_mul(0x9e37_79b9_7f4a_7c15)), ModifierPart(!round << 7));
+            let (customer, processor) =
+                (ModifierPart(round.wrapping_mul(0x9e37_79b9_7f4a_7c15)), ModifierPart(!round << 7));
             let before = kept;
             modifier = modifier.advanced(customer, processor);
             kept = kept.advanced(customer, processor);

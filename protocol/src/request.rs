@@ -21,8 +21,19 @@ use crate::time::Timestamp;
 
 /// What a payment is for, beyond merchant and amount. Only plain payments exist today.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, borsh::BorshSerialize,
-    borsh::BorshDeserialize, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Default,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(transparent)]
 pub struct PaymentKind(pub u8);
@@ -35,7 +46,15 @@ impl PaymentKind {
 /// What is to be paid: the request without anything that says who pays. Two requests ask for the same if and only if
 /// their contents are equal (DESIGN section 4, "Content").
 #[derive(
-    Clone, Copy, PartialEq, Eq, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, serde::Serialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
     serde::Deserialize,
 )]
 pub struct Content {

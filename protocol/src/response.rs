@@ -9,7 +9,9 @@ use crate::proof::{Outcome, Proof};
 use crate::session::payment::{PaymentSession, SEAL_TAG_BYTES};
 
 /// Why a payment was denied. Told to the customer only; the denial that a merchant could see is the same for all (K-71).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, thiserror::Error)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, thiserror::Error,
+)]
 #[repr(u8)]
 pub enum Reason {
     /// Not denied.
@@ -22,7 +24,9 @@ pub enum Reason {
     #[error("the instrument is locked after too many wrong PINs: have a new PIN set through the second channel")]
     PinLocked = 2,
     /// The count was used for something else: a replay, or a copy of this instrument is in use (K-124).
-    #[error("the count was used already, though not by this client: a copy of this instrument may be in use; call the second channel, set a new PIN and enter the count it tells")]
+    #[error(
+        "the count was used already, though not by this client: a copy of this instrument may be in use; call the second channel, set a new PIN and enter the count it tells"
+    )]
     OutOfStep = 3,
     /// The count is ahead of the TPS's; the answer carries the right one.
     #[error("the count is ahead of the TPS's: ask again with the count that the answer carries")]
@@ -225,13 +229,17 @@ pub fn open(message: &[u8], request: &Digest, session: &PaymentSession) -> Resul
         return Err(DecodeError::Field { what: "response", field: "type" }.into());
     }
     let Some((head, proof_bytes)) = message.split_at_checked(RESPONSE_OVERHEAD_BYTES) else {
-        return Err(DecodeError::Length { what: "response", expected: RESPONSE_OVERHEAD_BYTES, actual: message.len() }.into());
+        return Err(
+            DecodeError::Length { what: "response", expected: RESPONSE_OVERHEAD_BYTES, actual: message.len() }.into()
+        );
     };
     let mut answer = [0; ANSWER_BYTES];
     answer.copy_from_slice(&head[PREFIX_BYTES..PREFIX_BYTES + ANSWER_BYTES]);
     let mut tag = [0; SEAL_TAG_BYTES];
     tag.copy_from_slice(&head[PREFIX_BYTES + ANSWER_BYTES..]);
-    session.open_response(&associated(request, proof_bytes), &mut answer, &tag).map_err(|_| ResponseError::NotAuthentic)?;
+    session
+        .open_response(&associated(request, proof_bytes), &mut answer, &tag)
+        .map_err(|_| ResponseError::NotAuthentic)?;
     let answer = Answer::from_bytes(&AnswerBytes::decode(&answer)?);
     let proof = Proof::decode(proof_bytes)?;
     if proof.outcome != answer.reason.outcome() {

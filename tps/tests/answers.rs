@@ -98,7 +98,8 @@ fn instruments_have_limits_of_their_own() {
     };
     let mut agent = server.customer(account, limits.clone());
     let mut laptop = server.customer(account, Limits::default());
-    let reasons: Vec<Reason> = [101, 100, 100, 51, 50, 1].map(|units| agent.pay(&mut server, units).answer.reason).into();
+    let reasons: Vec<Reason> =
+        [101, 100, 100, 51, 50, 1].map(|units| agent.pay(&mut server, units).answer.reason).into();
     let (paid, above) = (Reason::Paid, Reason::AboveLimitPerPeriod);
     assert_eq!(reasons, [Reason::AboveLimitPerPayment, paid, paid, above, paid, above]);
     let mut elsewhere = agent.content(1);
@@ -226,7 +227,11 @@ fn five_wrong_pins_lock_and_a_new_pin_unlocks() {
             assert_eq!(ask(&mut server, request).answer.reason, Reason::AuthenticationFailed);
         }
     }
-    assert_eq!(customer.pay_content(&mut server, &content).answer.reason, Reason::Paid, "replays did not lock it again");
+    assert_eq!(
+        customer.pay_content(&mut server, &content).answer.reason,
+        Reason::Paid,
+        "replays did not lock it again"
+    );
 }
 
 // spec: K-125
@@ -308,7 +313,12 @@ fn without_activation_or_pin_nothing_is_paid() {
     server.order(&enrol).unwrap();
     let reason = |server: &mut Server| ask(server, &customer.request(&customer.content(1))).answer.reason;
     assert_eq!(reason(&mut server), Reason::AuthenticationFailed);
-    let activate = |public| Order::Activate { id: customer.instrument, code: code.clone(), signing_public: public, device_key: customer.device };
+    let activate = |public| Order::Activate {
+        id: customer.instrument,
+        code: code.clone(),
+        signing_public: public,
+        device_key: customer.device,
+    };
     server.order(&activate(customer.signing_public())).unwrap();
     assert_eq!(reason(&mut server), Reason::AuthenticationFailed);
     server.order(&Order::SetPin { id: customer.instrument, pin: customer.pin.clone() }).unwrap();

@@ -125,7 +125,8 @@ fn no_byte_of_the_opposite_outcome_leaves_the_process_or_reaches_the_disk() {
         let stored = server.store.reader().outcome(place).unwrap();
         assert_eq!(stored.payment.opening, proof.opening);
         // All 32-byte strings that the answer and the records hold, taken as the opposite opening, verify nothing.
-        let mut candidates = vec![stored.payment.opening, stored.payment.other_commitment, *blake3::hash(&proof.opening).as_bytes()];
+        let mut candidates =
+            vec![stored.payment.opening, stored.payment.other_commitment, *blake3::hash(&proof.opening).as_bytes()];
         candidates.extend(stored.batch.leaves.iter().copied());
         candidates.extend(opened.proof_bytes.windows(32).map(|window| <[u8; 32]>::try_from(window).unwrap()));
         for opening in candidates {
@@ -234,14 +235,18 @@ fn batches_of_many_payers_crash_and_recover_as_one() {
         let account = server.account(100_000);
         let mut customers: Vec<Customer> = (0..100).map(|_| server.customer(account, Limits::default())).collect();
         let contents: Vec<_> = customers.iter().map(|customer| customer.content(7)).collect();
-        let requests: Vec<_> = customers.iter().zip(&contents).map(|(customer, content)| customer.request(content)).collect();
+        let requests: Vec<_> =
+            customers.iter().zip(&contents).map(|(customer, content)| customer.request(content)).collect();
         let messages: Vec<&[u8]> = requests.iter().map(|request| &request.bytes[..]).collect();
         server.process(&messages, crash).unwrap();
         let mut server = restarted(&disk);
-        let requests: Vec<_> = customers.iter().zip(&contents).map(|(customer, content)| customer.request(content)).collect();
+        let requests: Vec<_> =
+            customers.iter().zip(&contents).map(|(customer, content)| customer.request(content)).collect();
         let messages: Vec<&[u8]> = requests.iter().map(|request| &request.bytes[..]).collect();
         let answers = server.process(&messages, CrashAt::Nowhere).unwrap();
-        for ((answer, request), (customer, content)) in answers.iter().zip(&requests).zip(customers.iter_mut().zip(&contents)) {
+        for ((answer, request), (customer, content)) in
+            answers.iter().zip(&requests).zip(customers.iter_mut().zip(&contents))
+        {
             let opened = open(answer.as_ref().unwrap(), &request.hash, &request.session).unwrap();
             assert_eq!(opened.answer.reason, Reason::Paid);
             customer.take(content, &opened.answer);

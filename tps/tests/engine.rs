@@ -68,10 +68,12 @@ fn accounts_of_a_shard_are_found_again_after_a_restart_with_the_same_shards() {
 #[test]
 fn merchants_are_known_to_every_shard() {
     let engine = engine(EngineConfig { shards: 4, ..EngineConfig::default() });
-    let standings = engine.read(|book| book.standing(MERCHANT) == protocol::ledger::decision::MerchantStanding::Certified);
+    let standings =
+        engine.read(|book| book.standing(MERCHANT) == protocol::ledger::decision::MerchantStanding::Certified);
     assert_eq!(standings, [true; 4]);
     engine.order(0, tps::book::orders::Order::SuspendMerchant { id: MERCHANT }).unwrap();
-    let standings = engine.read(|book| book.standing(MERCHANT) == protocol::ledger::decision::MerchantStanding::Suspended);
+    let standings =
+        engine.read(|book| book.standing(MERCHANT) == protocol::ledger::decision::MerchantStanding::Suspended);
     assert_eq!(standings, [true; 4]);
     engine.drain();
 }

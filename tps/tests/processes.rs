@@ -68,7 +68,9 @@ impl Installation {
     }
 
     fn balance(&self, account: &str) -> i128 {
-        let AdminResponse::Account(view) = self.admin().call(&AdminRequest::ShowAccount { account: account.into() }).unwrap() else {
+        let AdminResponse::Account(view) =
+            self.admin().call(&AdminRequest::ShowAccount { account: account.into() }).unwrap()
+        else {
             panic!("another answer")
         };
         view.balance.units.parse().unwrap()
@@ -82,7 +84,8 @@ impl Installation {
 
 impl Running {
     fn terminate(mut self) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM)
+            .unwrap();
         assert!(self.child.wait().unwrap().success(), "a drained server ends well");
     }
 
@@ -135,14 +138,25 @@ impl Wallet {
         let (signing, device) = (SigningKey::from_seed(random()), random());
         let ephemeral = AgreementSecret::from_random(random());
         let code = &bundle.activation_code;
-        let (activation, session) = activate(bundle.realm, instrument, code, &signing, &device, &processor, ephemeral).unwrap();
-        let answer = send_within(address, &certificate, &activation.encode(), Duration::from_secs(10)).expect("an answer");
+        let (activation, session) =
+            activate(bundle.realm, instrument, code, &signing, &device, &processor, ephemeral).unwrap();
+        let answer =
+            send_within(address, &certificate, &activation.encode(), Duration::from_secs(10)).expect("an answer");
         ActivationAnswer::decode(&answer).unwrap().open(&activation, &session).unwrap();
         let new_pin = AdminRequest::NewPin { instrument: instrument.to_string(), digits: 6 };
         let AdminResponse::Pin { pin, .. } = admin.call(&new_pin).unwrap() else { panic!("another answer") };
         let keys = InstrumentKeys { instrument, signing: Some(signing), device: Zeroizing::new(device) };
         let pin = Pin::parse(pin.expose()).unwrap();
-        Self { account, keys, pin, count: 1, modifier: Modifier(0), merchant: merchant.merchant, processor, certificate }
+        Self {
+            account,
+            keys,
+            pin,
+            count: 1,
+            modifier: Modifier(0),
+            merchant: merchant.merchant,
+            processor,
+            certificate,
+        }
     }
 
     fn content(&self, units: u64) -> Content {

@@ -34,7 +34,8 @@ fn service(change: impl FnOnce(&mut ReceiveConfig)) -> Service {
     change(&mut config);
     let key_der = Zeroizing::new(key.serialize_der());
     let der = certificate.der().to_vec();
-    let listener = Listener::bind(&config, der, key_der, REALM, SignaturePolicy::Required, Arc::clone(&engine)).unwrap();
+    let listener =
+        Listener::bind(&config, der, key_der, REALM, SignaturePolicy::Required, Arc::clone(&engine)).unwrap();
     let address = listener.local_address();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(listener.run(stopped));
@@ -76,7 +77,8 @@ async fn many_requests_share_a_stream_and_every_way_of_cutting_it() {
     let service = service(|_| ());
     let group = customers(&service.engine, 100_000, 50);
     let requests: Vec<_> = group.iter().map(|customer| customer.request(&customer.content(3))).collect();
-    let bytes: Vec<u8> = requests.iter().enumerate().flat_map(|(id, request)| framed(id as u32, &request.bytes)).collect();
+    let bytes: Vec<u8> =
+        requests.iter().enumerate().flat_map(|(id, request)| framed(id as u32, &request.bytes)).collect();
     let endpoint = client(&service);
     let connection = connect(&endpoint, &service).await;
     let (mut send, mut receive) = connection.open_bi().await.unwrap();
@@ -136,17 +138,21 @@ async fn a_connection_over_its_budget_is_told_so() {
     let service = service(|config| config.open_requests_per_connection_max = 4);
     let group = customers(&service.engine, 100_000, 64);
     let requests: Vec<_> = group.iter().map(|customer| customer.request(&customer.content(3))).collect();
-    let bytes: Vec<u8> = requests.iter().enumerate().flat_map(|(id, request)| framed(id as u32, &request.bytes)).collect();
+    let bytes: Vec<u8> =
+        requests.iter().enumerate().flat_map(|(id, request)| framed(id as u32, &request.bytes)).collect();
     let endpoint = client(&service);
     let connection = connect(&endpoint, &service).await;
     let (mut send, mut receive) = connection.open_bi().await.unwrap();
     send.write_all(&bytes).await.unwrap();
     // With four places refusals are bounded as well; a client that goes on beyond both loses the stream.
     let mut refused = 0;
-    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(Duration::from_secs(5), receive.read_chunk(65_536, true)).await {
+    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(Duration::from_secs(5), receive.read_chunk(65_536, true)).await
+    {
         let mut rest = &chunk.bytes[..];
         while let Ok(Some(frame)) = Frame::first(rest) {
-            refused += usize::from(ErrorMessage::decode(frame.message).is_ok_and(|error| error.code() == ErrorCode::OverBudget));
+            refused += usize::from(
+                ErrorMessage::decode(frame.message).is_ok_and(|error| error.code() == ErrorCode::OverBudget),
+            );
             rest = &rest[frame.bytes()..];
         }
     }

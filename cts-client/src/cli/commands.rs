@@ -10,8 +10,8 @@ use cts_client::frames::Frames;
 use cts_client::store::OutcomeKind;
 use cts_client::{BuyOptions, Progress, Quoted, Wallet, WalletSettings, enrol, wallet};
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::ids::TransactionNumber;
 use protocol::customer::payment::Standing;
+use protocol::ids::TransactionNumber;
 use protocol::purchase::Address;
 use serde_json::{Value, json};
 
@@ -56,7 +56,8 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         }
         Command::Refund { order } => {
             let status = session.open()?.ask_refund(*order).await?;
-            output.result(&format!("refund of order {order}: {status:?}"), &json!({ "order": order, "refund": status }));
+            output
+                .result(&format!("refund of order {order}: {status:?}"), &json!({ "order": order, "refund": status }));
             Ok(Exit::Done)
         }
         Command::Abandon => {
@@ -231,7 +232,11 @@ impl Session<'_> {
         self.print_receipt(wallet, result.map_err(Into::into)).await
     }
 
-    async fn print_receipt(&self, wallet: &Wallet, result: anyhow::Result<cts_client::Receipt>) -> anyhow::Result<Exit> {
+    async fn print_receipt(
+        &self,
+        wallet: &Wallet,
+        result: anyhow::Result<cts_client::Receipt>,
+    ) -> anyhow::Result<Exit> {
         wallet.close().await;
         let receipt = result?;
         let exponent = wallet.status().await.map_or(0, |status| status.exponent);
@@ -251,15 +256,19 @@ impl Session<'_> {
         let wallet = self.open()?;
         let quoted = wallet.check_offer("", &wallet::read_message_file(quote)?)?;
         quoted.at_most(max_amount.map(|text| wallet.amount(text)).transpose()?)?;
-        if !self.confirmed(&quoted, yes)? {
-            return Ok(self.declined());
-        }
-        if pin.pin_fd.is_none()
-            && let Some(pin) = pin::read(pin, "PIN: ")?
-        {
-            wallet.enter_pin(pin);
-        }
-        let outcome = self.with_pin(&wallet, pin, || wallet.pay(&quoted)).await?;
+        let outcome = match wallet.paid_before(&quoted)? {
+            // Killed after paying and before keeping the proof: the proof once more, not the payment.
+            Some(outcome) => outcome,
+            None if !self.confirmed(&quoted, yes)? => return Ok(self.declined()),
+            None => {
+                if pin.pin_fd.is_none()
+                    && let Some(pin) = pin::read(pin, "PIN: ")?
+                {
+                    wallet.enter_pin(pin);
+                }
+                self.with_pin(&wallet, pin, || wallet.pay(&quoted)).await?
+            }
+        };
         wallet.close().await;
         if let OutcomeKind::Decided { proof, .. } = &outcome.kind {
             std::fs::write(proof_out, proof.expose()).with_context(|| proof_out.display().to_string())?;
@@ -352,7 +361,9 @@ impl Session<'_> {
         let text = match standing {
             Standing::Ready => "the instrument is ready",
             Standing::PinLocked => "the instrument is locked: a new PIN is needed (`cts new-pin`)",
-            Standing::Breached => "a copy may be in use: a new PIN and the count are needed (`cts new-pin`, `cts resync`)",
+            Standing::Breached => {
+                "a copy may be in use: a new PIN and the count are needed (`cts new-pin`, `cts resync`)"
+            }
             Standing::BreachedPinRenewed => "the new PIN is noted; the count is still needed (`cts resync --count N`)",
             Standing::BreachedCountEntered => "the count is noted; a new PIN is still needed (`cts new-pin`)",
         };

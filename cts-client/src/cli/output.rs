@@ -120,7 +120,11 @@ pub(super) fn receipt(receipt: &Receipt, exponent: u8) -> (String, Value, Exit) 
         }
         state => (format!("order {} is {state:?}", receipt.number), Exit::Failed),
     };
-    let surplus = if receipt.surplus { "\nsomebody had paid this order before: `cts refund` asks for this payment back" } else { "" };
+    let surplus = if receipt.surplus {
+        "\nsomebody had paid this order before: `cts refund` asks for this payment back"
+    } else {
+        ""
+    };
     let value = json!({
         "order": receipt.number, "state": receipt.state, "reason": receipt.reason.filter(|reason| *reason != Reason::Paid).map(|reason| format!("{reason:?}")),
         "total": receipt.quote.total, "total_text": total, "asset": asset, "output": receipt.output, "digest": receipt.digest,
@@ -131,7 +135,10 @@ pub(super) fn receipt(receipt: &Receipt, exponent: u8) -> (String, Value, Exit) 
 
 pub(super) fn status(status: &Status) -> (String, Value) {
     let balance = status.balance.map(|balance| format(balance, status.exponent));
-    let mut text = format!("instrument    {}\nstanding      {:?}\nnext count    {}\n", status.instrument, status.standing, status.next_count);
+    let mut text = format!(
+        "instrument    {}\nstanding      {:?}\nnext count    {}\n",
+        status.instrument, status.standing, status.next_count
+    );
     text.push_str(&format!("balance       {} {}\n", balance.as_deref().unwrap_or("not told yet"), status.asset));
     let open = status.pending.as_ref();
     text.push_str(&match open {
@@ -171,7 +178,10 @@ pub(super) fn outcome(outcome: &Outcome, exponent: u8) -> (String, Value, Exit) 
     let (word, reason, exit) = outcome_words(outcome);
     let content = &outcome.content;
     let amount = format(content.amount.signed(), exponent);
-    let mut text = format!("{}  count {:<6} {amount:>18} {}  merchant {}  number {}  {word}", outcome.at, outcome.count, content.asset, content.merchant, content.number);
+    let mut text = format!(
+        "{}  count {:<6} {amount:>18} {}  merchant {}  number {}  {word}",
+        outcome.at, outcome.count, content.asset, content.merchant, content.number
+    );
     if let Some(reason) = reason {
         text.push_str(&format!(": {reason}"));
     }

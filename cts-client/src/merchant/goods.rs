@@ -70,7 +70,8 @@ pub async fn fetch(
     let plan = ChunkPlan::new(advised.length_bytes)?;
     let part = part_path(output, number);
     let file_error = |source| CtsError::File { path: part.clone(), source };
-    let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&part).map_err(file_error)?;
+    let mut file =
+        File::options().create(true).truncate(false).read(true).write(true).open(&part).map_err(file_error)?;
     let mut partial = Partial::of(&mut file, &plan, restart).map_err(file_error)?;
     progress(partial.bytes(), advised.length_bytes);
 

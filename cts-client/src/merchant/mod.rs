@@ -161,7 +161,9 @@ fn fault_of(status: StatusCode, bytes: &[u8]) -> Option<MerchantFault> {
     match MerchantError::decode(bytes) {
         Ok(error) => Some(error.code().map_or_else(MerchantFault::RefusedUnknown, MerchantFault::Refused)),
         Err(_) if status.is_success() => None,
-        Err(_) if status == StatusCode::SERVICE_UNAVAILABLE => Some(MerchantFault::Refused(MerchantErrorCode::Overloaded)),
+        Err(_) if status == StatusCode::SERVICE_UNAVAILABLE => {
+            Some(MerchantFault::Refused(MerchantErrorCode::Overloaded))
+        }
         Err(_) => Some(MerchantFault::Status(status.as_u16())),
     }
 }

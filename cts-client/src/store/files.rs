@@ -26,7 +26,9 @@ pub enum StoreError {
     #[error("another process uses the instrument in {0}: wait until it has finished, or enrol a further instrument")]
     InUse(PathBuf),
     /// Others may read or write it.
-    #[error("{path} can be used by others (mode {mode:03o}): check who may have read it, then run `chmod {expected:o} {path}`")]
+    #[error(
+        "{path} can be used by others (mode {mode:03o}): check who may have read it, then run `chmod {expected:o} {path}`"
+    )]
     Permissions {
         /// What can be used by others.
         path: PathBuf,
@@ -44,7 +46,9 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// Bytes that this program did not write.
-    #[error("{path} cannot be read ({reason}): restore it from a backup made after the last payment, or enrol a new instrument")]
+    #[error(
+        "{path} cannot be read ({reason}): restore it from a backup made after the last payment, or enrol a new instrument"
+    )]
     Unreadable {
         /// Which file.
         path: PathBuf,

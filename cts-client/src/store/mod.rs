@@ -107,7 +107,8 @@ impl Directory {
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
         let path = self.path.join(name);
-        let unreadable = |error: serde_json::Error| StoreError::Unreadable { path: path.clone(), reason: error.to_string() };
+        let unreadable =
+            |error: serde_json::Error| StoreError::Unreadable { path: path.clone(), reason: error.to_string() };
         let bytes = Zeroizing::new(serde_json::to_vec_pretty(value).map_err(unreadable)?);
         write_private(&path, &bytes)
     }

@@ -62,7 +62,11 @@ impl Drop for Forget<'_> {
 
 impl Link {
     /// Connects to `address`. With `early` and a ticket from before, the link is ready before the handshake is.
-    pub(super) async fn open(address: SocketAddr, config: quinn::ClientConfig, early: bool) -> Result<Self, TransportError> {
+    pub(super) async fn open(
+        address: SocketAddr,
+        config: quinn::ClientConfig,
+        early: bool,
+    ) -> Result<Self, TransportError> {
         let unreachable = |error: &dyn std::fmt::Display| TransportError::Unreachable(error.to_string());
         let local: SocketAddr =
             if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };

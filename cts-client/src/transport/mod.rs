@@ -85,8 +85,12 @@ impl ProcessorConnection {
     /// [`TransportError::Certificate`].
     pub fn new(target: &ProcessorTarget) -> Result<Self, TransportError> {
         let config = tls::client_config(&target.server_certificate)?;
-        let shared =
-            Shared { addresses: target.addresses.clone(), config, link: Mutex::new(None), connecting: Default::default() };
+        let shared = Shared {
+            addresses: target.addresses.clone(),
+            config,
+            link: Mutex::new(None),
+            connecting: Default::default(),
+        };
         Ok(Self(Arc::new(shared)))
     }
 

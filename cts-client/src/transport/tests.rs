@@ -33,8 +33,10 @@ fn echo() -> Echo {
     tls.max_early_data_size = u32::MAX;
     let config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
     let endpoint = quinn::Endpoint::server(config, SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let target =
-        ProcessorTarget { addresses: vec![endpoint.local_addr().unwrap().to_string()], server_certificate: certificate };
+    let target = ProcessorTarget {
+        addresses: vec![endpoint.local_addr().unwrap().to_string()],
+        server_certificate: certificate,
+    };
     let early = Arc::new(AtomicUsize::new(0));
     let (accepting, counted) = (endpoint.clone(), Arc::clone(&early));
     tokio::spawn(async move {

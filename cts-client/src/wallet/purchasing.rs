@@ -109,7 +109,8 @@ impl Wallet {
     pub async fn buy(&self, quoted: &Quoted, options: BuyOptions) -> Result<Receipt, CtsError> {
         quoted.at_most(options.maximum)?;
         let quote = quoted.quote();
-        let output = (quote.goods == GoodsKind::Digital).then(|| options.output.unwrap_or_else(|| default_output(quote)));
+        let output =
+            (quote.goods == GoodsKind::Digital).then(|| options.output.unwrap_or_else(|| default_output(quote)));
         if let Some(output) = output.as_ref().filter(|output| output.exists()) {
             return Err(CtsError::OutputExists(output.clone()));
         }
@@ -133,7 +134,15 @@ impl Wallet {
             record.output = Some(std::path::absolute(output).unwrap_or_else(|_| output.clone()));
         }
         let client = MerchantClient::new(&record.url, self.0.frames.clone())?;
-        Ok(Run { wallet: self, client, number, record, watch: options.watch.clone(), renegotiated: false, restart: false })
+        Ok(Run {
+            wallet: self,
+            client,
+            number,
+            record,
+            watch: options.watch.clone(),
+            renegotiated: false,
+            restart: false,
+        })
     }
 
     /// Goes on with a purchase at whatever step it was interrupted. Does nothing for one that has ended.
@@ -174,7 +183,12 @@ impl Wallet {
     ///
     /// # Errors
     /// As [`Self::resume`].
-    pub async fn present(&self, number: TransactionNumber, proof: &[u8], options: BuyOptions) -> Result<Receipt, CtsError> {
+    pub async fn present(
+        &self,
+        number: TransactionNumber,
+        proof: &[u8],
+        options: BuyOptions,
+    ) -> Result<Receipt, CtsError> {
         let mut run = self.run(number, &options)?;
         run.record.purchase.paid_elsewhere(proof)?;
         run.store()?;

@@ -21,7 +21,8 @@ pub(crate) fn cts(directory: &Path, arguments: &[&str], input: &str, crash_at: O
 
 fn json(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text} {}", String::from_utf8_lossy(&output.stderr)))
+    serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{error}: {text} {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// The command blocks, the world around it must not.
@@ -94,10 +95,18 @@ async fn an_agent_sees_json_and_exit_codes() {
     let pay = ["--json", "pay", offer, "--proof-out", proof, "--yes", "--pin-fd", "0"];
     assert_eq!(code(&run(&directory, &pay, PIN, None).await), 0);
     protocol::proof::Proof::decode(&std::fs::read(proof).unwrap()).unwrap();
+    let (first, debits) = (std::fs::read(proof).unwrap(), world.tps.state().debits.len());
+    // Killed before the proof was kept: the same command gives it again and pays nothing.
+    std::fs::remove_file(proof).unwrap();
+    assert_eq!(code(&run(&directory, &pay, PIN, None).await), 0);
+    assert_eq!((std::fs::read(proof).unwrap(), world.tps.state().debits.len()), (first, debits));
     world.tps.state().account.balance = 0;
     std::fs::remove_file(&song).unwrap();
     let denied = run_buy(&["--yes"], PIN).await;
-    assert_eq!((code(&denied), json(&denied)["reason"].as_str().map(str::to_owned)), (3, Some("InsufficientFunds".into())));
+    assert_eq!(
+        (code(&denied), json(&denied)["reason"].as_str().map(str::to_owned)),
+        (3, Some("InsufficientFunds".into()))
+    );
     let history = json(&run(&directory, &["--json", "history"], "", None).await);
     assert_eq!((history["payments"].as_array().unwrap().len(), history["orders"].as_array().unwrap().len()), (4, 3));
 
@@ -144,7 +153,9 @@ async fn frames_show_the_protocol_and_no_secret() {
     assert!(!frames.contains(PIN));
     for file in ["keys.json", "payment.json"] {
         let stored: Value = serde_json::from_slice(&std::fs::read(directory.join(file)).unwrap()).unwrap();
-        for secret in stored.as_object().unwrap().values().filter_map(|value| value.as_str().filter(|text| text.len() > 20)) {
+        for secret in
+            stored.as_object().unwrap().values().filter_map(|value| value.as_str().filter(|text| text.len() > 20))
+        {
             assert!(!frames.contains(secret), "{file}");
         }
     }

@@ -9,7 +9,8 @@ use crate::secrets::oracles;
 use crate::world::{PIN, World, pin};
 
 /// Points that `init` passes, and the one that only `recover` passes; all others belong to `buy`.
-const INIT: &[&str] = &["after-keys-stored", "after-activation-sent", "after-activation-answer", "after-payment-state-stored"];
+const INIT: &[&str] =
+    &["after-keys-stored", "after-activation-sent", "after-activation-answer", "after-payment-state-stored"];
 const RECOVER: &str = "after-renegotiation-stored";
 
 // spec: K-61, K-64, K-94, K-131

@@ -10,7 +10,7 @@ use protocol::customer::payment::{PaymentRefused, Standing};
 use protocol::error::ErrorCode;
 use protocol::response::Reason;
 
-use crate::world::{PIN, WRONG_PIN, World, one, pin};
+use crate::world::{EPHEMERAL_AT, PIN, WRONG_PIN, World, one, pin};
 
 async fn quoted(world: &World, wallet: &Wallet, code: &str) -> Quoted {
     wallet.quote(&world.shop.url(), one(code)).await.unwrap()
@@ -56,7 +56,10 @@ async fn a_payment_is_one_request_and_one_answer_and_moves_money_at_once() {
     let before = world.tps.state().account.balance;
     let outcome = wallet.pay(&quoted).await.unwrap();
     assert_eq!(reason(&outcome.kind), Reason::Paid);
-    assert_eq!((world.tps.state().account.balance, world.tps.state().requests.len()), (before - 50_000, 1));
+    {
+        let state = world.tps.state();
+        assert_eq!((state.account.balance, state.requests.len()), (before - 50_000, 1));
+    }
     wallet.pay(&quoted).await.unwrap();
     {
         let state = world.tps.state();
@@ -64,8 +67,8 @@ async fn a_payment_is_one_request_and_one_answer_and_moves_money_at_once() {
         assert!(first.windows(16).any(|window| window == quoted.quote().merchant.0));
         assert!(first.windows(32).any(|window| window == quoted.quote().digest().0));
         // Beyond the open half two requests of one customer share nothing.
-        let open = protocol::request::REQUEST_BYTES - 32 - 136 - 16;
-        let shared = first[open..].windows(8).filter(|window| second[open..].windows(8).any(|other| other == *window));
+        let (first, second) = (&first[EPHEMERAL_AT..], &second[EPHEMERAL_AT..]);
+        let shared = first.windows(8).filter(|window| second.windows(8).any(|other| other == *window));
         assert_eq!(shared.count(), 0);
     }
     // Paying the same offer again is a second payment (K-63); without the TPS there is none.
@@ -145,7 +148,10 @@ async fn payments_queue_and_never_overlap() {
     let state = world.tps.state();
     assert_eq!((state.in_flight_most, state.debits.len()), (1, 8));
     drop(state);
-    assert!(matches!(Wallet::open(&world.directory(1), WalletSettings::default()), Err(CtsError::Store(StoreError::InUse(_)))));
+    assert!(matches!(
+        Wallet::open(&world.directory(1), WalletSettings::default()),
+        Err(CtsError::Store(StoreError::InUse(_)))
+    ));
 }
 
 // spec: K-116, K-123

@@ -102,7 +102,8 @@ impl Tps {
             in_flight_most: 0,
             activations: 0,
         };
-        let tps = Self { state: Arc::new(Mutex::new(state)), endpoint, certificate: certified.cert.der().to_vec(), realm };
+        let tps =
+            Self { state: Arc::new(Mutex::new(state)), endpoint, certificate: certified.cert.der().to_vec(), realm };
         let serving = tps.clone();
         tokio::spawn(async move {
             while let Some(incoming) = serving.endpoint.accept().await {
@@ -124,7 +125,8 @@ impl Tps {
     pub(crate) fn bundle(&self, number: u8) -> EnrolmentBundle {
         let instrument = InstrumentId::for_account(ACCOUNT, [number; 16]);
         let state = InstrumentState::new();
-        let instrument_record = Instrument { id: instrument, account: ACCOUNT, held: false, revoked: false, limits: None, state };
+        let instrument_record =
+            Instrument { id: instrument, account: ACCOUNT, held: false, revoked: false, limits: None, state };
         let enrolled = Enrolled { instrument: instrument_record, keys: None, outcome: None };
         self.state().enrolled.entry(instrument).or_insert(enrolled);
         let realm = &self.realm;
@@ -248,9 +250,9 @@ impl State {
         let signed = request.signed_bytes(&half);
         let enrolled = self.enrolled.get(&half.instrument);
         let held = enrolled.and_then(|enrolled| enrolled.keys.as_ref()).is_some_and(|(key, device)| {
-            let signature = half.signature().is_some_and(|signature| {
-                verify(key, Domain::REQUEST_FOR_PAYMENT, &signed, &signature).is_ok()
-            });
+            let signature = half
+                .signature()
+                .is_some_and(|signature| verify(key, Domain::REQUEST_FOR_PAYMENT, &signed, &signature).is_ok());
             half.device_tag_holds(device, &signed) && signature
         });
         let open = &request.open;
@@ -286,13 +288,16 @@ impl State {
             quote_digest: open.quote_digest,
         };
         let id = key_id(KeyRole::Proof, &proof_key.public());
-        let (batch, mut places) = prepare(&[claim], REALM, now, BatchSeed::from_random(*clock::random()), &proof_key, id);
+        let (batch, mut places) =
+            prepare(&[claim], REALM, now, BatchSeed::from_random(*clock::random()), &proof_key, id);
         let place = places.remove(0);
         let respond = |answer, released: &Released, batch: &SignedBatch| {
             response::seal(answer, &batch.proof(released).encode(), &request.hash, &session)
         };
         let reason = match decision {
-            Decision::Refuse(_, reason) => return respond(Answer::bare(reason), &place.release(Outcome::NotPaid), &batch),
+            Decision::Refuse(_, reason) => {
+                return respond(Answer::bare(reason), &place.release(Outcome::NotPaid), &batch);
+            }
             Decision::RefuseAndCount => {
                 let enrolled = self.enrolled.get_mut(&half.instrument).unwrap();
                 enrolled.instrument.state.record_failure(&request.hash);

@@ -16,6 +16,9 @@ use crate::tps::Tps;
 pub(crate) const PIN: &str = "918273645501";
 pub(crate) const WRONG_PIN: &str = "000000000000";
 
+/// Where in a request-for-payment the ephemeral key begins: it is followed by the sealed half (144 bytes) and its tag.
+pub(crate) const EPHEMERAL_AT: usize = protocol::request::REQUEST_BYTES - 32 - 144 - 16;
+
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) tps: Tps,

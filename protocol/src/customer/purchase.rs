@@ -4,76 +4,34 @@
 //! A [`Purchase`] is stored after each step and before the next message leaves. Which step is next follows from its
 //! [`PurchaseState`]; nothing that a merchant says leads from a paid state back to an unpaid one (K-74).
 
+mod error;
+mod returning;
 mod state;
 mod stored;
 
+pub use error::PurchaseError;
 pub use state::{PurchaseEvent, PurchaseRefused, PurchaseState};
 pub use stored::StoredBytes;
 
-use crate::certificate::{CertificateError, MerchantCertificate, VerifiedCertificate};
+use crate::certificate::MerchantCertificate;
 use crate::codec::{Canonical, DecodeError};
 use crate::customer::payment::Resolution;
 use crate::ids::{Digest, TermsDigest, TransactionNumber};
-use crate::key_set::PinnedKeySet;
 use crate::limits::VALID_UNTIL_AHEAD_MAX_MS;
 use crate::pin::ModifierPart;
 use crate::purchase::{
-    Acknowledged, Address, AdviceStatus, AuthenticatedQuote, Confirmation, ConfirmError, DigitalGoods, QuoteOffer,
-    RefundStatus, Renegotiation, RenegotiationAcknowledgment, RenegotiationPurpose, SendGoods, ShippingAdvice, VerifiedOffer,
-    confirm,
+    Address, AdviceStatus, AuthenticatedQuote, Confirmation, DigitalGoods, QuoteOffer, SendGoods, ShippingAdvice,
+    VerifiedOffer, confirm,
 };
 use crate::quote::Quote;
 use crate::request::{Content, PaymentKind};
 use crate::response::Reason;
-use crate::session::merchant::{GoodsKey, MerchantSession, NotAuthentic, SESSION_BYTES, Token};
-use crate::session::{AgreementSecret, NoSharedSecret};
+use crate::session::AgreementSecret;
+use crate::session::merchant::{GoodsKey, MerchantSession, SESSION_BYTES};
 use crate::time::{MINUTE_MS, Timestamp};
 
 /// How much earlier than permitted a request ends, for clocks that differ.
 const CLOCK_TOLERANCE_MS: u64 = MINUTE_MS;
-
-/// Why a step of a purchase is not taken. The purchase did not change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PurchaseError {
-    /// Not the time for this step.
-    #[error(transparent)]
-    Refused(#[from] PurchaseRefused),
-    /// The quote cannot be confirmed like this.
-    #[error(transparent)]
-    Confirm(#[from] ConfirmError),
-    /// The merchant's message cannot be read.
-    #[error("the merchant's answer cannot be read: {0}")]
-    Malformed(#[from] DecodeError),
-    /// The merchant's message is not authenticated under the session, or is about something else.
-    #[error("the merchant's answer is not authentic: it was altered on the way, or is about something else than what was shown and confirmed")]
-    NotAuthentic,
-    /// Too late to pay.
-    #[error("the quote expired at {0}: ask for a new one")]
-    QuoteExpired(Timestamp),
-    /// The goods are others than the merchant advised (K-88).
-    #[error("the goods received are not those that the merchant advised: expected digest {expected}, got {actual}; ask for them again, or for a refund")]
-    WrongGoods {
-        /// The digest advised.
-        expected: Digest,
-        /// The digest of what came.
-        actual: Digest,
-    },
-    /// The merchant's certificate is not valid, or another merchant's.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// A certificate of somebody else.
-    #[error("the certificate is that of another merchant than the one of this purchase")]
-    OtherMerchant,
-    /// The merchant's key is of no use.
-    #[error("the merchant's certified key is unusable: {0}")]
-    Key(#[from] NoSharedSecret),
-}
-
-impl From<NotAuthentic> for PurchaseError {
-    fn from(_: NotAuthentic) -> Self {
-        Self::NotAuthentic
-    }
-}
 
 /// What the merchant said of a paid order, authenticated.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
@@ -360,96 +318,6 @@ impl Purchase {
         self.session = None;
         self.state = next;
         Ok(())
-    }
-
-    /// The merchant's present certificate, checked, for a renegotiation.
-    ///
-    /// # Errors
-    /// [`PurchaseError::Certificate`], [`PurchaseError::OtherMerchant`].
-    pub fn check_certificate(
-        &self,
-        bytes: &[u8],
-        keys: &PinnedKeySet,
-        now: Timestamp,
-    ) -> Result<VerifiedCertificate, PurchaseError> {
-        let certificate = MerchantCertificate::decode(bytes).map_err(CertificateError::from)?.verify(keys, now)?;
-        if certificate.merchant() == self.quote()?.merchant { Ok(certificate) } else { Err(PurchaseError::OtherMerchant) }
-    }
-
-    /// Comes back with the TOKEN under a fresh session; to be stored before it is sent. Bytes of an earlier renegotiation
-    /// that was not acknowledged are forgotten (K-90).
-    ///
-    /// # Errors
-    /// [`PurchaseError::Refused`] before anything was paid, [`PurchaseError::Key`].
-    pub fn renegotiate(&mut self, certificate: &VerifiedCertificate, ephemeral: AgreementSecret) -> Result<Vec<u8>, PurchaseError> {
-        self.on(PurchaseEvent::Acknowledged)?;
-        let (message, session) = self.come_back(RenegotiationPurpose::Retransmission, certificate, ephemeral)?;
-        let bytes = message.encode();
-        let session = StoredBytes::new(session.expose().to_vec());
-        self.renegotiation = Some(OpenRenegotiation { message: StoredBytes::new(bytes.clone()), session });
-        Ok(bytes)
-    }
-
-    fn come_back(
-        &self,
-        purpose: RenegotiationPurpose,
-        certificate: &VerifiedCertificate,
-        ephemeral: AgreementSecret,
-    ) -> Result<(Renegotiation, MerchantSession), PurchaseError> {
-        let quote = self.quote()?;
-        let token = self.token.as_ref().and_then(|token| <[u8; 32]>::try_from(token.expose()).ok());
-        let token = Token::from_bytes(token.ok_or(PurchaseError::NotAuthentic)?);
-        Ok(Renegotiation::new(quote.number, purpose, quote.digest(), certificate, ephemeral, &token)?)
-    }
-
-    /// The merchant acknowledged the renegotiation. Returns whether the goods are other ones than advised at first.
-    ///
-    /// # Errors
-    /// [`PurchaseError::NotAuthentic`], [`PurchaseError::Malformed`]: the goods must not be asked for (K-91, K-92).
-    pub fn acknowledged(&mut self, answer: &[u8]) -> Result<bool, PurchaseError> {
-        let next = self.on(PurchaseEvent::Acknowledged)?;
-        let open = self.renegotiation.as_ref().ok_or(PurchaseError::NotAuthentic)?;
-        let message = Renegotiation::decode(open.message.expose())?;
-        let session = session_of(&open.session)?;
-        let answer = RenegotiationAcknowledgment::decode(answer)?;
-        answer.verify(&session, &message)?;
-        let Acknowledged::Retransmission { goods, delivery_text } = answer.acknowledged else {
-            return Err(PurchaseError::NotAuthentic);
-        };
-        let before = self.advised.as_ref().and_then(|advised| advised.goods.as_ref());
-        let changed = matches!((before, &goods), (Some(before), Some(after)) if before.digest != after.digest);
-        let status = self.advised.as_ref().map_or(AdviceStatus::Paid, |advised| advised.status);
-        self.state = if goods.is_some() { next } else { PurchaseState::Shipped };
-        self.advised = Some(Advised { status, goods, delivery_text });
-        self.session = Some(open.session.clone());
-        self.renegotiation = None;
-        Ok(changed)
-    }
-
-    /// Asks for the money back, or how an earlier request stands, under a fresh session that is used for nothing else (K-96).
-    ///
-    /// # Errors
-    /// [`PurchaseError::Refused`] before anything was paid, [`PurchaseError::Key`].
-    pub fn ask_refund(
-        &self,
-        certificate: &VerifiedCertificate,
-        ephemeral: AgreementSecret,
-    ) -> Result<(Renegotiation, MerchantSession), PurchaseError> {
-        self.on(PurchaseEvent::Acknowledged)?;
-        self.come_back(RenegotiationPurpose::Refund, certificate, ephemeral)
-    }
-
-    /// Reads the acknowledgment of [`Self::ask_refund`].
-    ///
-    /// # Errors
-    /// [`PurchaseError::NotAuthentic`], [`PurchaseError::Malformed`].
-    pub fn refund_status(answer: &[u8], asked: &Renegotiation, session: &MerchantSession) -> Result<RefundStatus, PurchaseError> {
-        let answer = RenegotiationAcknowledgment::decode(answer)?;
-        answer.verify(session, asked)?;
-        match answer.acknowledged {
-            Acknowledged::Refund { status } => Ok(status),
-            Acknowledged::Retransmission { .. } => Err(PurchaseError::NotAuthentic),
-        }
     }
 
     fn session(&self) -> Result<MerchantSession, PurchaseError> {

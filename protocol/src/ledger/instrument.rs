@@ -7,7 +7,9 @@ use crate::pin::{ModifiedPin, Modifier, ModifierPart, Pin};
 use crate::time::Timestamp;
 
 /// Where the outcome of a transaction is stored: batch number, and place in the batch.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+)]
 pub struct Place {
     /// Number of the batch at this TPS; never shown to anybody.
     pub batch: u64,
@@ -42,7 +44,17 @@ impl FailedRequests {
 }
 
 /// What an instrument may pay.
-#[derive(Clone, PartialEq, Eq, Debug, Default, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    PartialEq,
+    Eq,
+    Debug,
+    Default,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Most per payment.
@@ -56,7 +68,17 @@ pub struct Limits {
 }
 
 /// Most money in a period. A period begins with the first payment after the last one ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct PeriodLimit {
     /// Most in one period.
     pub amount: Amount,
@@ -67,7 +89,8 @@ pub struct PeriodLimit {
 impl Limits {
     /// Whether the limits are within bounds themselves.
     pub fn is_valid(&self) -> bool {
-        self.permitted_merchants.len() <= PERMITTED_MERCHANTS_MAX && self.per_period.is_none_or(|limit| limit.period_ms > 0)
+        self.permitted_merchants.len() <= PERMITTED_MERCHANTS_MAX
+            && self.per_period.is_none_or(|limit| limit.period_ms > 0)
     }
 }
 
@@ -111,7 +134,13 @@ impl InstrumentState {
     }
 
     /// A transaction was authenticated and consumed its count: the modifier moves on, whatever was decided (K-116).
-    pub fn consume(&mut self, content: Digest, place: Place, customer_part: ModifierPart, processor_part: ModifierPart) {
+    pub fn consume(
+        &mut self,
+        content: Digest,
+        place: Place,
+        customer_part: ModifierPart,
+        processor_part: ModifierPart,
+    ) {
         self.last_count += 1;
         self.last_content = content;
         self.last_place = place;

@@ -5,8 +5,18 @@ use crate::money::{Amount, Asset, MoneyError, add};
 
 /// Whose money a posting changes.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, borsh::BorshSerialize, borsh::BorshDeserialize,
-    serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Party {
@@ -21,7 +31,17 @@ pub enum Party {
 }
 
 /// One change of one balance.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct Posting {
     /// Whose balance.
     pub party: Party,
@@ -38,10 +58,7 @@ pub fn payment(payer: AccountId, payee: MerchantId, asset: Asset, amount: Amount
 
 /// Postings that move `amount` from one party to another.
 pub fn transfer(from: Party, to: Party, asset: Asset, amount: Amount) -> [Posting; 2] {
-    [
-        Posting { party: from, asset, change: -amount.signed() },
-        Posting { party: to, asset, change: amount.signed() },
-    ]
+    [Posting { party: from, asset, change: -amount.signed() }, Posting { party: to, asset, change: amount.signed() }]
 }
 
 /// Whether the postings sum to zero in every asset.

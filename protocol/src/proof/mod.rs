@@ -25,7 +25,19 @@ use crate::request::PaymentKind;
 use crate::time::Timestamp;
 
 /// What a proof says about its statement.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Outcome {
@@ -262,7 +274,11 @@ impl Proof {
         let head = ProofHead::decode(head)?;
         let nodes = tree::path_length(usize::from(head.index), usize::from(head.size));
         if path.len() != nodes * 32 {
-            return Err(DecodeError::Length { what: "proof", expected: PROOF_HEAD_BYTES + nodes * 32, actual: bytes.len() });
+            return Err(DecodeError::Length {
+                what: "proof",
+                expected: PROOF_HEAD_BYTES + nodes * 32,
+                actual: bytes.len(),
+            });
         }
         let (nodes, _) = path.as_chunks::<32>();
         Ok(Self {

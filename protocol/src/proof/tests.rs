@@ -31,7 +31,12 @@ fn batch(size: usize) -> (SignedBatch, Vec<PreparedPlace>) {
 }
 
 fn verifier() -> Verifier {
-    let key = ProofKey { id: KEY, public: signing_key().public(), valid_from: Timestamp(0), valid_until: Timestamp(u64::MAX) };
+    let key = ProofKey {
+        id: KEY,
+        public: signing_key().public(),
+        valid_from: Timestamp(0),
+        valid_until: Timestamp(u64::MAX),
+    };
     Verifier::new(REALM, [key], 8)
 }
 
@@ -97,7 +102,10 @@ fn realm_key_and_time_must_fit() {
     }
     let exact = key(KEY, TIME, TIME);
     assert!(Verifier::new(REALM, [exact], 8).verify(&bytes).is_ok());
-    assert_eq!(Verifier::new(REALM, [key(KeyId([3; 8]), TIME, TIME)], 8).verify(&bytes), Err(ProofError::UnknownKey(KEY)));
+    assert_eq!(
+        Verifier::new(REALM, [key(KeyId([3; 8]), TIME, TIME)], 8).verify(&bytes),
+        Err(ProofError::UnknownKey(KEY))
+    );
     assert_eq!(Verifier::new(RealmId([8; 16]), [exact], 8).verify(&bytes), Err(ProofError::OtherRealm(REALM)));
 }
 
@@ -131,8 +139,20 @@ fn a_stored_proof_is_rebuilt_to_the_same_bytes() {
 #[test]
 fn proofs_depend_on_the_open_half_alone() {
     // Preparation takes claims only; a proof is statement, outcome, opening, commitment, place, key, signature, path.
-    let Statement { proof_version: _, suite: _, realm: _, kind: _, terms: _, payment: _, merchant: _, number: _, amount: _, asset: _, quote_digest: _, batch_time: _ } =
-        Statement::new(&claim(1), REALM, PaymentId([0; 16]), TIME);
+    let Statement {
+        proof_version: _,
+        suite: _,
+        realm: _,
+        kind: _,
+        terms: _,
+        payment: _,
+        merchant: _,
+        number: _,
+        amount: _,
+        asset: _,
+        quote_digest: _,
+        batch_time: _,
+    } = Statement::new(&claim(1), REALM, PaymentId([0; 16]), TIME);
     let denial = || {
         let (batch, mut places) = batch(4);
         batch.proof(&places.swap_remove(2).release(Outcome::NotPaid)).encode()
@@ -143,7 +163,8 @@ fn proofs_depend_on_the_open_half_alone() {
 #[test]
 fn leaves_are_sorted_by_payment_id() {
     let (_, places) = batch(50);
-    let mut names: Vec<(u16, PaymentId)> = places.iter().map(|place| (place.index(), place.statement().payment)).collect();
+    let mut names: Vec<(u16, PaymentId)> =
+        places.iter().map(|place| (place.index(), place.statement().payment)).collect();
     names.sort();
     assert!(names.is_sorted_by_key(|(_, payment)| *payment));
 }

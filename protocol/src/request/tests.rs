@@ -48,7 +48,10 @@ fn session_of(request: &ReceivedRequest) -> PaymentSession {
 /// Whether the TPS would take the request as authentic, with every check it has.
 fn accepted(bytes: &[u8]) -> bool {
     let Ok(request) = ReceivedRequest::parse(bytes) else { return false };
-    let Ok(session) = PaymentSession::for_processor(&processor_secret(), &processor().public, &request.ephemeral) else { return false };
+    let Ok(session) = PaymentSession::for_processor(&processor_secret(), &processor().public, &request.ephemeral)
+    else {
+        return false;
+    };
     let Ok(half) = request.open(&session) else { return false };
     let signed = request.signed_bytes(&half);
     let key = crate::signature::CustomerKey::parse(&keys().signing.unwrap().public()).unwrap();
@@ -70,7 +73,9 @@ fn the_tps_reads_what_the_customer_wrote() {
     assert_eq!((half.instrument, half.count), (keys().instrument, 7));
     assert_eq!(request.open.content(half.customer_part), content(500));
     assert_eq!(request.hash, sealed.hash);
-    let other = PaymentSession::for_processor(&AgreementSecret::from_random([9; 32]), &processor().public, &request.ephemeral).unwrap();
+    let other =
+        PaymentSession::for_processor(&AgreementSecret::from_random([9; 32]), &processor().public, &request.ephemeral)
+            .unwrap();
     assert_eq!(request.open(&other).err(), Some(ErrorCode::DoesNotOpen));
 }
 
@@ -109,7 +114,11 @@ fn halves_of_two_requests_cannot_be_exchanged() {
 fn the_merchants_data_is_readable_and_the_customers_is_not() {
     let bytes = sealed(500, 1).bytes;
     let contains = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-    assert!(contains(&content(500).merchant.0) && contains(&content(500).number.0) && contains(&content(500).quote_digest.0));
+    assert!(
+        contains(&content(500).merchant.0)
+            && contains(&content(500).number.0)
+            && contains(&content(500).quote_digest.0)
+    );
     assert!(contains(&500u64.to_le_bytes()));
     assert!(!contains(&keys().instrument.0));
     assert!(!contains(&keys().device[..]));
@@ -138,7 +147,8 @@ fn pin_and_modifier_both_count() {
     let session = session_of(&request);
     let half = request.open(&session).unwrap();
     let signed = request.signed_bytes(&half);
-    let opens = |pin: &str, modifier| half.opens_with(Pin::parse(pin).unwrap().modified(Modifier(modifier)), &session, &signed);
+    let opens =
+        |pin: &str, modifier| half.opens_with(Pin::parse(pin).unwrap().modified(Modifier(modifier)), &session, &signed);
     assert!(opens("271828", 99));
     assert!(!opens("271828", 98));
     assert!(!opens("271829", 99));

@@ -10,7 +10,15 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// A public X25519 key.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, borsh::BorshSerialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    borsh::BorshSerialize,
     borsh::BorshDeserialize,
 )]
 pub struct AgreementPublic(pub [u8; 32]);
@@ -87,7 +95,11 @@ mod tests {
     fn both_sides_agree_and_small_order_keys_are_refused() {
         let (left, right) = (AgreementSecret::from_random([1; 32]), AgreementSecret::from_random([2; 32]));
         assert_eq!(left.agree(&right.public()), right.agree(&left.public()));
-        for low in [[0; 32], { let mut one = [0; 32]; one[0] = 1; one }] {
+        for low in [[0; 32], {
+            let mut one = [0; 32];
+            one[0] = 1;
+            one
+        }] {
             assert_eq!(left.agree(&AgreementPublic(low)), Err(NoSharedSecret));
         }
         assert!(!format!("{left:?}").contains("01"));
@@ -99,7 +111,11 @@ mod tests {
         let mut compared = 0;
         for group in set.test_groups {
             for test in group.tests {
-                let (Ok(secret), Ok(public)) = (<[u8; 32]>::try_from(&test.private_key[..]), <[u8; 32]>::try_from(&test.public_key[..])) else { continue };
+                let (Ok(secret), Ok(public)) =
+                    (<[u8; 32]>::try_from(&test.private_key[..]), <[u8; 32]>::try_from(&test.public_key[..]))
+                else {
+                    continue;
+                };
                 let agreed = AgreementSecret::from_random(secret).agree(&AgreementPublic(public));
                 if test.shared_secret.iter().all(|byte| *byte == 0) {
                     assert_eq!(agreed, Err(NoSharedSecret), "case {}", test.tc_id);

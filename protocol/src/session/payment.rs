@@ -70,7 +70,12 @@ impl PaymentSession {
     }
 
     /// Opens the customer's half in place.
-    pub(crate) fn open_request(&self, associated: &[u8], half: &mut [u8], tag: &[u8; SEAL_TAG_BYTES]) -> Result<(), DoesNotOpen> {
+    pub(crate) fn open_request(
+        &self,
+        associated: &[u8],
+        half: &mut [u8],
+        tag: &[u8; SEAL_TAG_BYTES],
+    ) -> Result<(), DoesNotOpen> {
         let cipher = aes_gcm::Aes256Gcm::new(&self.request_seal.into());
         cipher.decrypt_inout_detached(&[0; 12].into(), associated, half.into(), tag.into()).map_err(|_| DoesNotOpen)
     }
@@ -88,7 +93,12 @@ impl PaymentSession {
     }
 
     /// Opens an answer in place.
-    pub(crate) fn open_response(&self, associated: &[u8], answer: &mut [u8], tag: &[u8; SEAL_TAG_BYTES]) -> Result<(), DoesNotOpen> {
+    pub(crate) fn open_response(
+        &self,
+        associated: &[u8],
+        answer: &mut [u8],
+        tag: &[u8; SEAL_TAG_BYTES],
+    ) -> Result<(), DoesNotOpen> {
         let cipher = aes_gcm_siv::Aes256GcmSiv::new(&self.response_seal.into());
         cipher.decrypt_inout_detached(&[0; 12].into(), associated, answer.into(), tag.into()).map_err(|_| DoesNotOpen)
     }

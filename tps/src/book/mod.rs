@@ -17,7 +17,8 @@ use protocol::money::{Asset, MoneyError, add};
 use protocol::time::Timestamp;
 
 use crate::store::records::{
-    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus, PaymentRecord, Snapshot,
+    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus, PaymentRecord,
+    Snapshot,
 };
 use protocol::ledger::instrument::{InstrumentState, Place};
 

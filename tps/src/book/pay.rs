@@ -32,6 +32,7 @@ pub struct Presented<'a> {
 
 /// What will be told, once everything up to here is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every verdict is fresh, and a box would allocate per payment")]
 pub enum Verdict {
     /// An outcome of this batch.
     Fresh(Answer, Released),

@@ -42,7 +42,12 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { workers, shards: 1, queue_requests: 16 * BATCH_REQUESTS_MAX, signature_policy: SignaturePolicy::Required }
+        Self {
+            workers,
+            shards: 1,
+            queue_requests: 16 * BATCH_REQUESTS_MAX,
+            signature_policy: SignaturePolicy::Required,
+        }
     }
 }
 
@@ -212,7 +217,9 @@ impl Engine {
     pub fn order(&self, shard_key: u16, order: Order) -> Result<Done, OrderError> {
         let shared = Arc::clone(&self.shared);
         let merchant = match &order {
-            Order::RegisterMerchant { id, .. } | Order::CertifyMerchant { id, .. } | Order::SuspendMerchant { id } => Some(*id),
+            Order::RegisterMerchant { id, .. } | Order::CertifyMerchant { id, .. } | Order::SuspendMerchant { id } => {
+                Some(*id)
+            }
             _ => None,
         };
         let shard = if merchant.is_some() { 0 } else { shard_key % self.shared.config.shards };
@@ -285,7 +292,9 @@ struct AbortOnPanic;
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!("a thread of the pipeline failed; the process ends so that nothing is told that is not durable");
+            tracing::error!(
+                "a thread of the pipeline failed; the process ends so that nothing is told that is not durable"
+            );
             std::process::abort();
         }
     }
@@ -366,6 +375,11 @@ fn run_committer(
             sequenced.append(&mut group.sequenced);
             after.append(&mut group.after);
         }
+        // Nothing but reads: everything before them is durable already.
+        if sequenced.is_empty() && changes.is_empty() {
+            after.into_iter().for_each(|call| call());
+            continue;
+        }
         let receipt = match store.commit(&changes) {
             Ok(receipt) => receipt,
             Err(error) => {
@@ -381,9 +395,7 @@ fn run_committer(
         if !committed.is_empty() && committed_out.send(committed).is_err() {
             return;
         }
-        for call in after {
-            call();
-        }
+        after.into_iter().for_each(|call| call());
     }
 }
 

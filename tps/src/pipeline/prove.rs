@@ -37,7 +37,13 @@ pub struct ProvedBatch {
 /// Prepares a batch of at least one request, and divides it among `shards` shards.
 ///
 /// `seed` is fresh from the operating system, drawn after the requests of the batch were fixed.
-pub fn prove_batch(verified: Vec<Verified>, ticket: Ticket, signer: &ProofSigner, seed: BatchSeed, shards: u16) -> Vec<ProvedBatch> {
+pub fn prove_batch(
+    verified: Vec<Verified>,
+    ticket: Ticket,
+    signer: &ProofSigner,
+    seed: BatchSeed,
+    shards: u16,
+) -> Vec<ProvedBatch> {
     let claims: Vec<Claim> = verified
         .iter()
         .map(|request| {

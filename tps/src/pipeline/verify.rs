@@ -16,7 +16,12 @@ pub struct Verified {
 /// Judges a batch. A request that fails goes on too: it is denied in its turn, so that timing tells nothing.
 ///
 /// `seed` is 32 fresh secret bytes for the coefficients of the equation.
-pub fn verify_batch(opened: Vec<Opened>, directory: &Directory, policy: SignaturePolicy, seed: [u8; 32]) -> Vec<Verified> {
+pub fn verify_batch(
+    opened: Vec<Opened>,
+    directory: &Directory,
+    policy: SignaturePolicy,
+    seed: [u8; 32],
+) -> Vec<Verified> {
     let entries: Vec<_> = opened
         .iter()
         .map(|request| {
@@ -37,7 +42,9 @@ pub fn verify_batch(opened: Vec<Opened>, directory: &Directory, policy: Signatur
     let signed: Vec<(usize, &protocol::signature::CustomerKey, &Signature)> = entries
         .iter()
         .enumerate()
-        .filter_map(|(position, entry)| entry.as_ref().and_then(|(key, signature)| Some((position, key, signature.as_ref()?))))
+        .filter_map(|(position, entry)| {
+            entry.as_ref().and_then(|(key, signature)| Some((position, key, signature.as_ref()?)))
+        })
         .collect();
     let items: Vec<Item<'_>> = signed
         .iter()

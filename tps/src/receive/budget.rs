@@ -37,7 +37,12 @@ impl Budgets {
             addresses.insert(address, Arc::downgrade(&count));
             count
         });
-        Arc::new(ConnectionBudget { all: Arc::clone(self), of_address, open: AtomicUsize::new(0), refused: AtomicUsize::new(0) })
+        Arc::new(ConnectionBudget {
+            all: Arc::clone(self),
+            of_address,
+            open: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+        })
     }
 
     /// Requests unanswered in all.

@@ -17,8 +17,8 @@ use protocol::enrolment::SignaturePolicy;
 use protocol::ids::RealmId;
 use zeroize::Zeroizing;
 
-use crate::pipeline::engine::Intake;
 use crate::pipeline::Engine;
+use crate::pipeline::engine::Intake;
 use budget::Budgets;
 
 /// Bounds and address of the listener.
@@ -121,7 +121,10 @@ impl Listener {
         self.shared.engine.set_intake(Intake::Draining);
         self.endpoint.set_server_config(None);
         if tokio::time::timeout(Duration::from_secs(10), self.shared.budgets.all_answered()).await.is_err() {
-            tracing::warn!(open = self.shared.budgets.open(), "stopping with requests unanswered; their clients ask again");
+            tracing::warn!(
+                open = self.shared.budgets.open(),
+                "stopping with requests unanswered; their clients ask again"
+            );
         }
         // A moment for the last answers to leave: closing drops what is still in QUIC's buffers.
         for connection_count in std::iter::repeat_with(|| self.endpoint.open_connections()).take(10) {

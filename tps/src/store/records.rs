@@ -42,6 +42,11 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Whether there is nothing to make durable.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Adds the changes of another shard or of a later batch.
     pub fn append(&mut self, mut later: Self) {
         self.clock = self.clock.max(later.clock);

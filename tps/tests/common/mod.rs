@@ -351,13 +351,13 @@ pub fn ask(server: &mut Server, request: &SealedRequest) -> OpenedResponse {
 /// A running pipeline over a memory store, with a certified merchant.
 pub fn engine(config: tps::pipeline::EngineConfig) -> tps::pipeline::Engine {
     let store = Box::new(tps::store::memory::MemoryStore::new(Server::genesis()));
-    let keys = tps::pipeline::EngineKeys {
-        session: vec![SessionKey::new(SESSION_KEY, session_secret())],
-        signer: signer(),
-    };
+    let keys =
+        tps::pipeline::EngineKeys { session: vec![SessionKey::new(SESSION_KEY, session_secret())], signer: signer() };
     let engine = tps::pipeline::Engine::start(store, keys, config).unwrap();
     let session_public = AgreementPublic(random());
-    engine.order(0, Order::RegisterMerchant { id: MERCHANT, name: "Shop".into(), request: vec![1], session_public }).unwrap();
+    engine
+        .order(0, Order::RegisterMerchant { id: MERCHANT, name: "Shop".into(), request: vec![1], session_public })
+        .unwrap();
     engine.order(0, Order::CertifyMerchant { id: MERCHANT, certificate: vec![2] }).unwrap();
     engine
 }

@@ -60,9 +60,17 @@ impl World {
         state.set_pin(&pin(0));
         let id = AccountId([4; 16]);
         let live = PaymentState::new(0).unwrap();
-        let client = Client { stored: live.clone(), live, known_pin: pin(0), known_pin_number: 0, given_up: Vec::new() };
+        let client =
+            Client { stored: live.clone(), live, known_pin: pin(0), known_pin_number: 0, given_up: Vec::new() };
         Self {
-            instrument: Instrument { id: InstrumentId([4; 16]), account: id, held: false, revoked: false, limits: None, state },
+            instrument: Instrument {
+                id: InstrumentId([4; 16]),
+                account: id,
+                held: false,
+                revoked: false,
+                limits: None,
+                state,
+            },
             // Enough for some payments only, so that denials happen too.
             account: Account { id, asset: Asset::USD6, balance: 900, held: false },
             outcome: None,
@@ -225,7 +233,13 @@ impl World {
             19 if b && self.clients.len() < 3 => {
                 let Client { stored, known_pin, known_pin_number, .. } = &self.clients[0];
                 let (stored, known_pin, known_pin_number) = (stored.clone(), known_pin.clone(), *known_pin_number);
-                self.clients.push(Client { live: stored.clone(), stored, known_pin, known_pin_number, given_up: Vec::new() });
+                self.clients.push(Client {
+                    live: stored.clone(),
+                    stored,
+                    known_pin,
+                    known_pin_number,
+                    given_up: Vec::new(),
+                });
             }
             20 if who == 0 && self.clients[0].live.standing().is_breached() => {
                 let last_count = self.instrument.state.last_count;

@@ -29,7 +29,8 @@ const COUNT: u64 = 7;
 const MODIFIER: Modifier = Modifier(1_000);
 
 fn state(standing: Standing, attempts: Option<u32>) -> PaymentState {
-    let pending = attempts.map(|attempts_unanswered| Pending { count: COUNT, content: content(1), attempts_unanswered });
+    let pending =
+        attempts.map(|attempts_unanswered| Pending { count: COUNT, content: content(1), attempts_unanswered });
     PaymentState { next_count: COUNT, modifier: MODIFIER, pin_epoch: 3, standing, pending }
 }
 
@@ -42,8 +43,11 @@ fn consumed(reason: Reason, modifier_in_force: bool) -> Answer {
     Answer { reason, count: COUNT, authenticated: Some(told) }
 }
 
-fn events() -> Vec<(&'static str, Box<dyn Fn(&mut PaymentState) -> Result<PaymentEffect, PaymentRefused>>)> {
-    fn answered(answer: Answer, epoch: u32) -> Box<dyn Fn(&mut PaymentState) -> Result<PaymentEffect, PaymentRefused>> {
+/// What happens to a state.
+type Step = Box<dyn Fn(&mut PaymentState) -> Result<PaymentEffect, PaymentRefused>>;
+
+fn events() -> Vec<(&'static str, Step)> {
+    fn answered(answer: Answer, epoch: u32) -> Step {
         Box::new(move |state| state.on(PaymentEvent::Answered(attempt(epoch), &answer)))
     }
     vec![
@@ -70,7 +74,9 @@ fn events() -> Vec<(&'static str, Box<dyn Fn(&mut PaymentState) -> Result<Paymen
 }
 
 fn show(state: &PaymentState) -> String {
-    let pending = state.pending.map_or("nothing open".to_owned(), |pending| format!("open, {} unanswered", pending.attempts_unanswered));
+    let pending = state
+        .pending
+        .map_or("nothing open".to_owned(), |pending| format!("open, {} unanswered", pending.attempts_unanswered));
     let modifier = match state.modifier.0.wrapping_sub(MODIFIER.0) {
         0 => "same",
         _ if state.modifier.0 == 0 => "zero",
@@ -138,7 +144,10 @@ fn denials_of_an_authenticated_request_advance_count_and_modifier() {
         let mut state = state(Standing::Ready, Some(1));
         let effect = state.on(PaymentEvent::Answered(attempt(3), &consumed(reason, true))).unwrap();
         assert!(matches!(effect, PaymentEffect::Resolved(resolution) if resolution.reason == reason));
-        assert_eq!((state.next_count, state.modifier), (COUNT + 1, MODIFIER.advanced(content(1).customer_part, ModifierPart(5))));
+        assert_eq!(
+            (state.next_count, state.modifier),
+            (COUNT + 1, MODIFIER.advanced(content(1).customer_part, ModifierPart(5)))
+        );
     }
 }
 

@@ -3,9 +3,12 @@ use std::fmt::Write as _;
 use super::*;
 use crate::certificate::{CertificateRequest, CertificateTerms};
 use crate::ids::{MerchantId, RealmId};
+use crate::key_set::PinnedKeySet;
 use crate::key_set::{AssetEntry, Audience, KeyEntry, KeyRole, KeySet};
 use crate::money::{Amount, Asset};
-use crate::purchase::{OpenedConfirmation, OpenedRenegotiation};
+use crate::purchase::{
+    Acknowledged, OpenedConfirmation, OpenedRenegotiation, Renegotiation, RenegotiationAcknowledgment,
+};
 use crate::quote::{GoodsKind, QuoteItem, QuoteTerms};
 use crate::session::merchant::SessionTerms;
 use crate::signature::{CertificateRole, RootRole, SigningKey};
@@ -42,7 +45,10 @@ fn every_state_and_every_event() {
             match state.on(event) {
                 Ok(next) => {
                     assert!(!state.is_paid() || next.is_paid(), "{state:?} forgets its payment at {event:?}");
-                    assert!(next != PurchaseState::AwaitingOutcome || state == PurchaseState::AwaitingPayment, "unconfirmed");
+                    assert!(
+                        next != PurchaseState::AwaitingOutcome || state == PurchaseState::AwaitingPayment,
+                        "unconfirmed"
+                    );
                     writeln!(table, "    {event:<18?}{next:?}").unwrap();
                 }
                 Err(refused) => assert_eq!(refused, PurchaseRefused { state, event }),
@@ -62,7 +68,8 @@ fn merchant_secret() -> AgreementSecret {
 }
 
 fn certificate(merchant: MerchantId, secret: &AgreementSecret) -> MerchantCertificate {
-    let request = CertificateRequest::new("Elm Music".into(), secret.public(), &SigningKey::from_seed([3; 32])).unwrap();
+    let request =
+        CertificateRequest::new("Elm Music".into(), secret.public(), &SigningKey::from_seed([3; 32])).unwrap();
     let terms = CertificateTerms { realm: REALM, serial: 1, merchant, valid_from: NOW, valid_until: NOW.plus(DAY_MS) };
     MerchantCertificate::issue(&request, &terms, &SigningKey::from_seed([2; 32])).unwrap()
 }
@@ -125,7 +132,9 @@ fn goods(byte: u8) -> DigitalGoods {
 }
 
 fn advice(session: &MerchantSession, goods: Option<DigitalGoods>) -> Vec<u8> {
-    ShippingAdvice::new(&session.advice, quote(600_000).number, AdviceStatus::Paid, goods, String::new()).unwrap().encode()
+    ShippingAdvice::new(&session.advice, quote(600_000).number, AdviceStatus::Paid, goods, String::new())
+        .unwrap()
+        .encode()
 }
 
 // spec: K-26, K-73, K-74, K-88

@@ -113,15 +113,35 @@ const LADDER: &[(&str, Change, Decision)] = &[
     ("count ahead", &|w| w.count = 9, Decision::TellCount(8)),
     ("instrument held", &|w| w.instrument.held = true, Decision::Deny(Reason::Held)),
     ("account held", &|w| w.account.held = true, Decision::Deny(Reason::Held)),
-    ("instrument expired", &|w| w.limits().expires_at = Some(Timestamp(NOW.0 - 1)), Decision::Deny(Reason::InstrumentExpired)),
-    ("limit per payment", &|w| w.limits().per_payment = Amount::new(99).ok(), Decision::Deny(Reason::AboveLimitPerPayment)),
-    ("limit per period", &|w| w.limits().per_period = Some(PeriodLimit { amount: Amount::new(99).unwrap(), period_ms: 1 }), Decision::Deny(Reason::AboveLimitPerPeriod)),
-    ("merchant list", &|w| w.limits().permitted_merchants = vec![MerchantId([6; 16])], Decision::Deny(Reason::MerchantNotPermitted)),
+    (
+        "instrument expired",
+        &|w| w.limits().expires_at = Some(Timestamp(NOW.0 - 1)),
+        Decision::Deny(Reason::InstrumentExpired),
+    ),
+    (
+        "limit per payment",
+        &|w| w.limits().per_payment = Amount::new(99).ok(),
+        Decision::Deny(Reason::AboveLimitPerPayment),
+    ),
+    (
+        "limit per period",
+        &|w| w.limits().per_period = Some(PeriodLimit { amount: Amount::new(99).unwrap(), period_ms: 1 }),
+        Decision::Deny(Reason::AboveLimitPerPeriod),
+    ),
+    (
+        "merchant list",
+        &|w| w.limits().permitted_merchants = vec![MerchantId([6; 16])],
+        Decision::Deny(Reason::MerchantNotPermitted),
+    ),
     ("merchant unknown", &|w| w.merchant = MerchantStanding::Unknown, Decision::Deny(Reason::MerchantUnknown)),
     ("merchant suspended", &|w| w.merchant = MerchantStanding::Suspended, Decision::Deny(Reason::MerchantSuspended)),
     ("asset", &|w| w.asset = Asset(*b"EUR2\0\0\0\0"), Decision::Deny(Reason::AssetMismatch)),
     ("valid-until past", &|w| w.valid_until = Timestamp(NOW.0 - 1), Decision::Deny(Reason::Expired)),
-    ("valid-until too far", &|w| w.valid_until = NOW.plus(VALID_UNTIL_AHEAD_MAX_MS + 1), Decision::Deny(Reason::ValidTooLong)),
+    (
+        "valid-until too far",
+        &|w| w.valid_until = NOW.plus(VALID_UNTIL_AHEAD_MAX_MS + 1),
+        Decision::Deny(Reason::ValidTooLong),
+    ),
     ("funds", &|w| w.account.balance = 99, Decision::Deny(Reason::InsufficientFunds)),
 ];
 
@@ -178,14 +198,18 @@ fn a_new_pin_opens_the_last_outcome_and_the_next_transaction() {
     assert_eq!(World::with(&[&reset, &|w| (w.count, w.content) = (7, LAST)]).decide(), Decision::Repeat);
     for old in [PREVIOUS, CURRENT] {
         assert_eq!(World::with(&[&reset, &|w| w.pin = old]).decide(), Decision::RefuseAndCount);
-        assert_eq!(World::with(&[&reset, &|w| (w.count, w.content, w.pin) = (7, LAST, old)]).decide(), Decision::RefuseAndCount);
+        assert_eq!(
+            World::with(&[&reset, &|w| (w.count, w.content, w.pin) = (7, LAST, old)]).decide(),
+            Decision::RefuseAndCount
+        );
     }
 }
 
 // spec: K-05, K-113
 #[test]
 fn without_a_pin_nothing_is_paid() {
-    let world = World::with(&[&|w| w.instrument.state = InstrumentState::new(), &|w| (w.count, w.pin) = (1, ModifiedPin(0))]);
+    let world =
+        World::with(&[&|w| w.instrument.state = InstrumentState::new(), &|w| (w.count, w.pin) = (1, ModifiedPin(0))]);
     assert_eq!(world.decide(), Decision::RefuseAndCount);
 }
 
@@ -207,7 +231,8 @@ fn a_replayed_wrong_pin_counts_once_and_a_locked_instrument_tells_nothing_of_the
     }
     for pin in [CURRENT, WRONG, PREVIOUS] {
         for (count, content) in [(8, OTHER), (7, LAST), (7, OTHER), (6, OTHER), (9, OTHER)] {
-            let world = World::with(&[&|w| (w.instrument.state, w.pin, w.count, w.content) = (state, pin, count, content)]);
+            let world =
+                World::with(&[&|w| (w.instrument.state, w.pin, w.count, w.content) = (state, pin, count, content)]);
             assert_eq!(world.decide(), LOCKED);
         }
     }

@@ -1,0 +1,8 @@
+//! The real program as an operator uses it: over RocksDB, with the server running and stopped.
+#![cfg(feature = "rocksdb")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod harness;
+mod installing;
+mod judging;
+mod serving;

@@ -1,4 +1,5 @@
 //! Which request gets which answer, through the bytes and all stages: the rows of DESIGN section 6, replays, clones.
+#![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The power fails at every point of a payment, on a disk that loses what was not synced.
+#![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The pipeline with its threads: many customers at once, several shards, drain, overload.
+#![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod common;
 

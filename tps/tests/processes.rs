@@ -1,5 +1,6 @@
 //! The real server as a process, over RocksDB: killed at every named point, traced, started again.
 #![cfg(feature = "rocksdb")]
+#![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod common;
 

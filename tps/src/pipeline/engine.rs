@@ -1,29 +1,27 @@
-//! The threads that drive the stages, and the queues between them.
+//! The running pipeline: starts the threads and the queues between them, takes requests and orders in.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Sender, TrySendError, bounded};
 use protocol::enrolment::SignaturePolicy;
 use protocol::error::ErrorCode;
 use protocol::limits::BATCH_REQUESTS_MAX;
-use protocol::proof::batch::BatchSeed;
 use protocol::time::Timestamp;
 
 use super::clock::BatchClock;
-use super::crash_point::CrashPoint;
 use super::directory::Directory;
-use super::open::{Sealed, SessionKey, open_batch};
-use super::prove::{ProofSigner, ProvedBatch, prove_batch};
-use super::reveal::reveal;
-use super::sequence::{Committed, Sequenced, sequence_batch};
-use super::verify::verify_batch;
+use super::open::{Sealed, SessionKey};
+use super::prove::ProofSigner;
+use super::sequence::Committed;
+use super::threads::{
+    AbortOnPanic, Group, SequencerInput, Shared, Work, run_committer, run_revealer, run_sequencer, run_worker,
+};
 use crate::book::Book;
 use crate::book::orders::{Done, Order, OrderError};
 use crate::counters::Counters;
-use crate::store::records::{Changes, MerchantRecord, Snapshot};
+use crate::store::records::{MerchantRecord, Snapshot};
 use crate::store::{Reader, Store, StoreError};
 
 /// How many threads and how long queues.
@@ -59,22 +57,6 @@ pub struct EngineKeys {
     pub signer: ProofSigner,
 }
 
-/// Something to do on a sequencer's thread; what it returns is called once the commit is durable.
-type Work = Box<dyn FnOnce(&mut Book, Timestamp) -> AfterCommit + Send>;
-type AfterCommit = Box<dyn FnOnce() + Send>;
-
-enum SequencerInput {
-    Batch(ProvedBatch),
-    Work(Work),
-}
-
-/// What one sequencer hands to the committer.
-struct Group {
-    changes: Changes,
-    sequenced: Vec<Sequenced>,
-    after: Vec<AfterCommit>,
-}
-
 /// Whether new requests are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -94,15 +76,6 @@ pub struct Engine {
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
     reader: Arc<dyn Reader>,
-}
-
-struct Shared {
-    keys: EngineKeys,
-    config: EngineConfig,
-    clock: BatchClock,
-    directory: Directory,
-    counters: Arc<Counters>,
-    state: AtomicU8,
 }
 
 impl Engine {
@@ -282,132 +255,6 @@ impl Engine {
         drop(sequencers);
         for thread in threads {
             let _ = thread.join();
-        }
-    }
-}
-
-/// A thread of ours that fails leaves the pipeline in an unknown state: the process ends, the store recovers.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!(
-                "a thread of the pipeline failed; the process ends so that nothing is told that is not durable"
-            );
-            std::process::abort();
-        }
-    }
-}
-
-/// 32 fresh bytes from the operating system.
-fn random() -> [u8; 32] {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).expect("the operating system has randomness");
-    bytes
-}
-
-fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencers: &[Sender<SequencerInput>]) {
-    while let Ok(first) = requests.recv() {
-        let mut sealed = vec![first];
-        sealed.extend(requests.try_iter().take(BATCH_REQUESTS_MAX - 1));
-        CrashPoint::Received.reached();
-        let received = sealed.len();
-        let opened = open_batch(sealed, &shared.keys.session);
-        shared.counters.unopened.add((received - opened.len()) as u64);
-        if opened.is_empty() {
-            continue;
-        }
-        let verified = verify_batch(opened, &shared.directory, shared.config.signature_policy, random());
-        let ticket = shared.clock.draw();
-        let seed = BatchSeed::from_random(random());
-        let batches = prove_batch(verified, ticket, &shared.keys.signer, seed, shared.config.shards);
-        shared.counters.batches.add(1);
-        CrashPoint::Proved.reached();
-        for (sequencer, batch) in sequencers.iter().zip(batches) {
-            if sequencer.send(SequencerInput::Batch(batch)).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-fn run_sequencer(mut book: Book, shared: &Shared, input: &Receiver<SequencerInput>, groups: &Sender<Group>) {
-    let mut next = shared.clock.first_number();
-    let mut early: BTreeMap<u64, ProvedBatch> = BTreeMap::new();
-    while let Ok(first) = input.recv() {
-        let (mut sequenced, mut after) = (Vec::new(), Vec::new());
-        for item in std::iter::once(first).chain(input.try_iter()) {
-            match item {
-                SequencerInput::Work(work) => after.push(work(&mut book, shared.clock.now())),
-                SequencerInput::Batch(batch) => {
-                    early.insert(batch.ticket.number, batch);
-                    while let Some(batch) = early.remove(&next) {
-                        sequenced.append(&mut sequence_batch(&mut book, batch));
-                        next += 1;
-                    }
-                }
-            }
-            if sequenced.len() >= 8 * BATCH_REQUESTS_MAX {
-                break;
-            }
-        }
-        if sequenced.is_empty() && after.is_empty() {
-            continue;
-        }
-        CrashPoint::Sequenced.reached();
-        if groups.send(Group { changes: book.take_changes(), sequenced, after }).is_err() {
-            return;
-        }
-    }
-}
-
-fn run_committer(
-    mut store: Box<dyn Store>,
-    counters: &Counters,
-    groups: &Receiver<Group>,
-    committed_out: &Sender<Vec<Committed>>,
-) {
-    while let Ok(first) = groups.recv() {
-        let Group { mut changes, mut sequenced, mut after } = first;
-        for mut group in groups.try_iter() {
-            changes.append(group.changes);
-            sequenced.append(&mut group.sequenced);
-            after.append(&mut group.after);
-        }
-        // Nothing but reads: everything before them is durable already.
-        if sequenced.is_empty() && changes.is_empty() {
-            after.into_iter().for_each(|call| call());
-            continue;
-        }
-        let receipt = match store.commit(&changes) {
-            Ok(receipt) => receipt,
-            Err(error) => {
-                // Whether the write happened is unknown: only recovery can tell, so nobody may be told anything.
-                tracing::error!(%error, "cannot commit; the process ends");
-                eprintln!("tps: {error}");
-                std::process::abort();
-            }
-        };
-        CrashPoint::Committed.reached();
-        counters.commits.add(1);
-        let committed: Vec<Committed> = sequenced.into_iter().map(|payment| payment.committed(&receipt)).collect();
-        if !committed.is_empty() && committed_out.send(committed).is_err() {
-            return;
-        }
-        after.into_iter().for_each(|call| call());
-    }
-}
-
-fn run_revealer(reader: &dyn Reader, counters: &Counters, committed: &Receiver<Vec<Committed>>) {
-    while let Ok(payments) = committed.recv() {
-        for payment in payments {
-            counters.count(&payment);
-            CrashPoint::Revealed.reached();
-            if let Err(error) = reveal(payment, reader) {
-                tracing::error!(%error, "a stored outcome cannot be read; its request stays unanswered");
-            }
-            CrashPoint::Sent.reached();
         }
     }
 }

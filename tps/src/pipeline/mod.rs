@@ -32,6 +32,7 @@ pub mod prove;
 pub mod reply;
 pub mod reveal;
 pub mod sequence;
+mod threads;
 pub mod verify;
 
 pub use engine::{Engine, EngineConfig, EngineKeys};

@@ -1,0 +1,176 @@
+//! What each thread of the pipeline does, and what they hand to each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+
+use crossbeam_channel::{Receiver, Sender};
+use protocol::limits::BATCH_REQUESTS_MAX;
+use protocol::proof::batch::BatchSeed;
+use protocol::time::Timestamp;
+
+use super::clock::BatchClock;
+use super::crash_point::CrashPoint;
+use super::directory::Directory;
+use super::engine::{EngineConfig, EngineKeys};
+use super::open::{Sealed, open_batch};
+use super::prove::{ProvedBatch, prove_batch};
+use super::reveal::reveal;
+use super::sequence::{Committed, Sequenced, sequence_batch};
+use super::verify::verify_batch;
+use crate::book::Book;
+use crate::counters::Counters;
+use crate::store::records::Changes;
+use crate::store::{Reader, Store};
+
+/// What the threads share.
+pub(super) struct Shared {
+    pub(super) keys: EngineKeys,
+    pub(super) config: EngineConfig,
+    pub(super) clock: BatchClock,
+    pub(super) directory: Directory,
+    pub(super) counters: Arc<Counters>,
+    pub(super) state: AtomicU8,
+}
+
+/// Something to do on a sequencer's thread; what it returns is called once the commit is durable.
+pub(super) type Work = Box<dyn FnOnce(&mut Book, Timestamp) -> AfterCommit + Send>;
+pub(super) type AfterCommit = Box<dyn FnOnce() + Send>;
+
+pub(super) enum SequencerInput {
+    Batch(ProvedBatch),
+    Work(Work),
+}
+
+/// What one sequencer hands to the committer.
+pub(super) struct Group {
+    pub(super) changes: Changes,
+    pub(super) sequenced: Vec<Sequenced>,
+    pub(super) after: Vec<AfterCommit>,
+}
+
+/// A thread of ours that fails leaves the pipeline in an unknown state: the process ends, the store recovers.
+pub(super) struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(
+                "a thread of the pipeline failed; the process ends so that nothing is told that is not durable"
+            );
+            std::process::abort();
+        }
+    }
+}
+
+/// 32 fresh bytes from the operating system.
+pub(super) fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    bytes
+}
+
+pub(super) fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencers: &[Sender<SequencerInput>]) {
+    while let Ok(first) = requests.recv() {
+        let mut sealed = vec![first];
+        sealed.extend(requests.try_iter().take(BATCH_REQUESTS_MAX - 1));
+        CrashPoint::Received.reached();
+        let received = sealed.len();
+        let opened = open_batch(sealed, &shared.keys.session);
+        shared.counters.unopened.add((received - opened.len()) as u64);
+        if opened.is_empty() {
+            continue;
+        }
+        let verified = verify_batch(opened, &shared.directory, shared.config.signature_policy, random());
+        let ticket = shared.clock.draw();
+        let seed = BatchSeed::from_random(random());
+        let batches = prove_batch(verified, ticket, &shared.keys.signer, seed, shared.config.shards);
+        shared.counters.batches.add(1);
+        CrashPoint::Proved.reached();
+        for (sequencer, batch) in sequencers.iter().zip(batches) {
+            if sequencer.send(SequencerInput::Batch(batch)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+pub(super) fn run_sequencer(mut book: Book, shared: &Shared, input: &Receiver<SequencerInput>, groups: &Sender<Group>) {
+    let mut next = shared.clock.first_number();
+    let mut early: BTreeMap<u64, ProvedBatch> = BTreeMap::new();
+    while let Ok(first) = input.recv() {
+        let (mut sequenced, mut after) = (Vec::new(), Vec::new());
+        for item in std::iter::once(first).chain(input.try_iter()) {
+            match item {
+                SequencerInput::Work(work) => after.push(work(&mut book, shared.clock.now())),
+                SequencerInput::Batch(batch) => {
+                    early.insert(batch.ticket.number, batch);
+                    while let Some(batch) = early.remove(&next) {
+                        sequenced.append(&mut sequence_batch(&mut book, batch));
+                        next += 1;
+                    }
+                }
+            }
+            if sequenced.len() >= 8 * BATCH_REQUESTS_MAX {
+                break;
+            }
+        }
+        if sequenced.is_empty() && after.is_empty() {
+            continue;
+        }
+        CrashPoint::Sequenced.reached();
+        if groups.send(Group { changes: book.take_changes(), sequenced, after }).is_err() {
+            return;
+        }
+    }
+}
+
+pub(super) fn run_committer(
+    mut store: Box<dyn Store>,
+    counters: &Counters,
+    groups: &Receiver<Group>,
+    committed_out: &Sender<Vec<Committed>>,
+) {
+    while let Ok(first) = groups.recv() {
+        let Group { mut changes, mut sequenced, mut after } = first;
+        for mut group in groups.try_iter() {
+            changes.append(group.changes);
+            sequenced.append(&mut group.sequenced);
+            after.append(&mut group.after);
+        }
+        // Nothing but reads: everything before them is durable already.
+        if sequenced.is_empty() && changes.is_empty() {
+            after.into_iter().for_each(|call| call());
+            continue;
+        }
+        let receipt = match store.commit(&changes) {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                // Whether the write happened is unknown: only recovery can tell, so nobody may be told anything.
+                tracing::error!(%error, "cannot commit; the process ends");
+                eprintln!("tps: {error}");
+                std::process::abort();
+            }
+        };
+        CrashPoint::Committed.reached();
+        counters.commits.add(1);
+        let committed: Vec<Committed> = sequenced.into_iter().map(|payment| payment.committed(&receipt)).collect();
+        if !committed.is_empty() && committed_out.send(committed).is_err() {
+            return;
+        }
+        after.into_iter().for_each(|call| call());
+    }
+}
+
+pub(super) fn run_revealer(reader: &dyn Reader, counters: &Counters, committed: &Receiver<Vec<Committed>>) {
+    while let Ok(payments) = committed.recv() {
+        for payment in payments {
+            counters.count(&payment);
+            CrashPoint::Revealed.reached();
+            if let Err(error) = reveal(payment, reader) {
+                tracing::error!(%error, "a stored outcome cannot be read; its request stays unanswered");
+            }
+            CrashPoint::Sent.reached();
+        }
+    }
+}

@@ -32,7 +32,7 @@ async fn retransmission(world: &World, offer: &VerifiedOffer, token: &Token) -> 
     Ok(session)
 }
 
-// spec: K-89, K-90, K-93, K-94
+// spec: K-44, K-89, K-90, K-93, K-94
 #[tokio::test]
 async fn expired_keys_need_a_renegotiation_and_the_token_outlives_them() {
     let world = World::new();

@@ -1,7 +1,7 @@
 //! BLAKE3 with a purpose: no hash of one thing is ever the hash of another.
 //!
 //! * [`tagged`] hashes data: keyed BLAKE3 under `BLAKE3("quittance v1 " + purpose)`.
-//! * [`derive`] makes a key out of secret material: BLAKE3 `derive_key` with the context `"quittance v1 " + purpose`.
+//! * [`derive`](fn@derive) makes a key out of secret material: BLAKE3 `derive_key` with the context `"quittance v1 " + purpose`.
 //! * [`mac`] authenticates: keyed BLAKE3.
 
 use zeroize::Zeroizing;

@@ -268,6 +268,7 @@ mod tests {
         assert!(Quote::new(terms(vec![item("a", huge)])).is_ok());
     }
 
+    // spec: K-49
     #[test]
     fn every_field_and_the_salt_change_the_digest() {
         let good = Quote::new(terms(vec![item("song", 20_000)])).unwrap();

@@ -13,8 +13,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use common::quic::exchange;
 use common::{MERCHANT, random};
 use protocol::certificate::CertificateRequest;
-use protocol::codec::Canonical;
+use protocol::codec::{Canonical, Fixed};
 use protocol::enrolment::{ActivationAnswer, EnrolmentBundle, activate};
+use protocol::error::{ErrorCode, ErrorMessage};
 use protocol::ids::*;
 use protocol::money::Amount;
 use protocol::pin::{Modifier, ModifierPart, Pin};
@@ -318,6 +319,29 @@ fn the_answer_leaves_after_the_sync() {
 fn server_pid(installation: &Installation) -> rustix::process::Pid {
     let stream = std::os::unix::net::UnixStream::connect(installation.data.join("admin.sock")).unwrap();
     rustix::net::sockopt::socket_peercred(&stream).unwrap().pid
+}
+
+#[test]
+fn with_too_little_disk_space_new_payments_are_refused_and_nothing_is_half_done() {
+    let installation = Installation::new();
+    let running = installation.start(installation.command());
+    let mut wallet = Wallet::enrol(&installation, running.address);
+    running.terminate();
+    let mut command = installation.command();
+    command.env("TPS_DISK_LOW_BYTES", u64::MAX.to_string());
+    let running = installation.start(command);
+    let content = wallet.content(10);
+    let refused =
+        send_within(running.address, &wallet.certificate, &wallet.request(&content).bytes, Duration::from_secs(10));
+    let error = ErrorMessage::decode(&refused.expect("an answer")).unwrap();
+    assert_eq!(error.code(), ErrorCode::DiskLow);
+    running.terminate();
+    let running = installation.start(installation.command());
+    let opened = wallet.ask(running.address, &content).expect("an answer");
+    wallet.take(&content, &opened);
+    assert_eq!(opened.answer.reason, Reason::Paid, "the same payment goes through once there is space");
+    assert_eq!(installation.balance(&wallet.account), 990);
+    running.terminate();
 }
 
 #[test]

@@ -87,7 +87,9 @@ async fn ask(
 ) -> Result<(u64, SignaturePolicy), CtsError> {
     let signing = SigningKey::<CustomerRole>::from_seed(*key_bytes(&keys.signing_seed)?);
     let device = key_bytes(&keys.device_key)?;
-    for attempt in 1.. {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
         let (message, session) = activate(
             bundle.realm,
             bundle.instrument,
@@ -124,7 +126,6 @@ async fn ask(
         }
         tokio::time::sleep(pause).await;
     }
-    unreachable!("the loop ends by returning")
 }
 
 /// A stored key of 32 bytes.

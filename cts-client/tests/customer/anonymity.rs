@@ -11,15 +11,20 @@ use crate::world::{EPHEMERAL_AT, World, one};
 
 /// Long enough not to repeat by chance among some thousand bytes.
 const WINDOW: usize = 8;
+/// A part of a window that others do not have: long enough to be nobody's fixed text.
+const PART: usize = 4;
 
-fn windows(purchase: &[Recorded]) -> HashSet<Vec<u8>> {
-    purchase.iter().flat_map(|record| record.sent.windows(WINDOW).map(<[u8]>::to_vec)).collect()
+fn windows(purchase: &[Recorded], length: usize) -> HashSet<Vec<u8>> {
+    purchase.iter().flat_map(|record| record.sent.windows(length).map(<[u8]>::to_vec)).collect()
 }
 
-/// What two purchases of one customer share and a purchase of another customer does not: a link.
+/// What two purchases of one customer share and a purchase of another customer has no part of: a link.
+///
+/// A window on the border of a fixed text and a random field holds only one or two random bytes, and two purchases share
+/// such a one by chance now and then. Its other bytes are everybody's, so a window counts only if all its parts are new.
 fn links(first: &[Recorded], second: &[Recorded], of_others: &[Recorded]) -> Vec<String> {
-    let (first, second, others) = (windows(first), windows(second), windows(of_others));
-    let shared = first.intersection(&second).filter(|window| !others.contains(*window));
+    let (first, second, others) = (windows(first, WINDOW), windows(second, WINDOW), windows(of_others, PART));
+    let shared = first.intersection(&second).filter(|window| !window.windows(PART).any(|part| others.contains(part)));
     shared.map(|window| window.escape_ascii().to_string()).collect()
 }
 

@@ -122,7 +122,8 @@ impl PaymentState {
     pub fn about_to_send(&mut self) -> Result<Attempt, PaymentRefused> {
         match self.on(PaymentEvent::Send)? {
             PaymentEffect::Send(attempt) => Ok(attempt),
-            _ => unreachable!("sending has one effect"),
+            // Sending has no other effect; were there one, nothing would have to be sent.
+            _ => Err(PaymentRefused::NothingPending),
         }
     }
 

@@ -15,6 +15,7 @@ use protocol::error::{ErrorCode, ErrorMessage};
 use protocol::frame::{FRAME_HEADER_BYTES, Frame, MessageType};
 use protocol::response::{Reason, open};
 use rustls::pki_types::CertificateDer;
+use tps::pipeline::engine::Intake;
 use tps::pipeline::{Engine, EngineConfig};
 use tps::receive::{Listener, ReceiveConfig};
 use zeroize::Zeroizing;
@@ -203,22 +204,49 @@ async fn early_data_pays_once_however_often_it_is_replayed() {
     assert_eq!(balance, [Some(899)], "debited once");
 }
 
+/// Waits for something another thread brings about.
+async fn until(what: impl Fn() -> bool) {
+    let waiting = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("in time");
+}
+
 #[tokio::test]
 async fn stopping_answers_what_is_open_and_refuses_what_is_new() {
     let service = service(|_| ());
-    let group = customers(&service.engine, 100_000, 20);
+    let group = customers(&service.engine, 100_000, 21);
     let endpoint = client(&service);
     let connection = connect(&endpoint, &service).await;
     let (mut send, mut receive) = connection.open_bi().await.unwrap();
     let requests: Vec<_> = group.iter().map(|customer| customer.request(&customer.content(3))).collect();
-    for (id, request) in requests.iter().enumerate() {
+
+    // The shard's writer stands still until the gate opens, so nothing can be answered before the server is told to stop.
+    let (gate, closed) = crossbeam_channel::bounded::<()>(0);
+    let engine = Arc::clone(&service.engine);
+    let holding = std::thread::spawn(move || engine.read(move |_| closed.recv().is_err()));
+    for (id, request) in requests[..20].iter().enumerate() {
         send.write_all(&framed(id as u32, &request.bytes)).await.unwrap();
     }
-    let frames = read_frames(&mut receive, 20).await;
+    until(|| service.engine.counters().received.get() == 20).await;
     service.stop.send(true).unwrap();
+    until(|| service.engine.intake() == Intake::Draining).await;
+    send.write_all(&framed(20, &requests[20].bytes)).await.unwrap();
+    let refused = read_frames(&mut receive, 1).await;
+    assert_eq!(refused[0].0, 20);
+    assert_eq!(ErrorMessage::decode(&refused[0].1).unwrap().code(), ErrorCode::Draining);
+    assert!(!service.running.is_finished(), "it waits for what is open");
+
+    drop(gate);
+    assert_eq!(holding.join().unwrap(), [true]);
+    for (id, message) in read_frames(&mut receive, 20).await {
+        let request = &requests[id as usize];
+        assert_eq!(open(&message, &request.hash, &request.session).unwrap().answer.reason, Reason::Paid);
+    }
     tokio::time::timeout(Duration::from_secs(15), service.running).await.expect("it stops").unwrap();
-    assert_eq!(frames.len(), 20);
-    let engine = Arc::into_inner(service.engine);
-    assert!(engine.is_some(), "the listener lets go of the pipeline");
-    engine.unwrap().drain();
+    let engine = Arc::into_inner(service.engine).expect("the listener lets go of the pipeline");
+    assert_eq!(total(&engine), 0);
+    engine.drain();
 }

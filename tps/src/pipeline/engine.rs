@@ -247,13 +247,22 @@ impl Engine {
         result.recv().ok()
     }
 
-    /// Stops: what was taken in is answered, then the threads end and the store is closed.
+    /// Stops: what was taken in is answered, then the threads end and the store is closed. The same happens to an engine that is
+    /// dropped.
     pub fn drain(self) {
+        drop(self);
+    }
+}
+
+/// A process must not end while a thread of the pipeline still has the store open: what the database keeps for the whole
+/// process would be torn down under that thread.
+impl Drop for Engine {
+    fn drop(&mut self) {
         self.set_intake(Intake::Draining);
-        let Self { intake, sequencers, threads, .. } = self;
-        drop(intake);
-        drop(sequencers);
-        for thread in threads {
+        // Without senders, each thread ends when its queue is empty, and takes its own senders with it.
+        self.intake = bounded(0).0;
+        self.sequencers.clear();
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }

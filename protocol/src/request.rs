@@ -4,13 +4,15 @@
 //! customer's. The customer's half is bound to the open half by the seal, the signature, the device tag and the PIN
 //! authenticator, so that neither half can be exchanged.
 
+use std::sync::LazyLock;
+
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::codec::{DecodeError, Fixed, fixed};
 use crate::error::ErrorCode;
 use crate::frame::MessageType;
-use crate::hash::{Purpose, mac, tagged};
+use crate::hash::{Purpose, Tagged, mac};
 use crate::ids::{Digest, InstrumentId, KeyId, MerchantId, QuoteDigest, TermsDigest, TransactionNumber};
 use crate::money::{Amount, Asset};
 use crate::pin::{ModifiedPin, ModifierPart};
@@ -18,6 +20,9 @@ use crate::session::payment::{PaymentSession, SEAL_TAG_BYTES};
 use crate::session::{AgreementPublic, AgreementSecret, NoSharedSecret};
 use crate::signature::{CustomerRole, Domain, Signature, SigningKey};
 use crate::time::Timestamp;
+
+static REQUEST: LazyLock<Tagged> = LazyLock::new(|| Tagged::new(Purpose::REQUEST));
+static CONTENT: LazyLock<Tagged> = LazyLock::new(|| Tagged::new(Purpose::REQUEST_CONTENT));
 
 /// What a payment is for, beyond merchant and amount. Only plain payments exist today.
 #[derive(
@@ -81,7 +86,9 @@ pub struct Content {
 impl Content {
     /// The hash that decides whether two requests ask for the same.
     pub fn hash(&self) -> Digest {
-        Digest(tagged(Purpose::REQUEST_CONTENT, &self.encode()))
+        let mut bytes = [0; <Self as Fixed>::BYTES];
+        self.encode_into(&mut bytes);
+        Digest(CONTENT.hash(&bytes))
     }
 }
 
@@ -293,7 +300,7 @@ pub fn seal(
     let (customer, seal_tag) = sealed.split_at_mut(CUSTOMER_BYTES);
     half.encode_into(customer);
     seal_tag.copy_from_slice(&session.seal_request(associated, customer));
-    let hash = Digest(tagged(Purpose::REQUEST, &bytes));
+    let hash = Digest(REQUEST.hash(&bytes));
     Ok(SealedRequest { bytes, hash, session })
 }
 
@@ -323,7 +330,7 @@ impl ReceivedRequest {
         }
         let mut ephemeral = [0; 32];
         ephemeral.copy_from_slice(&bytes[OPEN_BYTES..ASSOCIATED_BYTES]);
-        let hash = Digest(tagged(Purpose::REQUEST, &bytes));
+        let hash = Digest(REQUEST.hash(&bytes));
         Ok(Self { open, ephemeral: AgreementPublic(ephemeral), hash, bytes })
     }
 

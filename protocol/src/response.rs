@@ -190,25 +190,58 @@ pub enum ResponseError {
     Contradiction,
 }
 
+/// Bytes of the associated data before the proof: which request is answered.
+const ASSOCIATED_HEAD_BYTES: usize = PREFIX_BYTES + Digest::BYTES;
+
 /// Associated data: which request, and what proof.
 fn associated(request: &Digest, proof: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(PREFIX_BYTES + Digest::BYTES + proof.len());
+    let mut bytes = Vec::with_capacity(ASSOCIATED_HEAD_BYTES + proof.len());
     bytes.extend_from_slice(&MessageType::Response.prefix());
     bytes.extend_from_slice(&request.0);
     bytes.extend_from_slice(proof);
     bytes
 }
 
-/// The response to the request of hash `request`: outcome sealed under its session, proof in clear.
+/// Makes responses one after another in the same buffers.
+#[derive(Debug, Default)]
+pub struct ResponseSealer {
+    associated: Vec<u8>,
+    response: Vec<u8>,
+}
+
+impl ResponseSealer {
+    /// The response to the request of hash `request`: outcome sealed under its session, proof in clear.
+    pub fn seal(&mut self, answer: Answer, proof: &Proof, request: &Digest, session: &PaymentSession) -> &[u8] {
+        self.seal_with(answer, |out| proof.append_to(out), request, session)
+    }
+
+    fn seal_with(
+        &mut self,
+        answer: Answer,
+        append_proof: impl FnOnce(&mut Vec<u8>),
+        request: &Digest,
+        session: &PaymentSession,
+    ) -> &[u8] {
+        self.associated.clear();
+        self.associated.extend_from_slice(&MessageType::Response.prefix());
+        self.associated.extend_from_slice(&request.0);
+        append_proof(&mut self.associated);
+        self.response.clear();
+        self.response.extend_from_slice(&MessageType::Response.prefix());
+        self.response.resize(PREFIX_BYTES + ANSWER_BYTES, 0);
+        answer.to_bytes().encode_into(&mut self.response[PREFIX_BYTES..]);
+        let tag = session.seal_response(&self.associated, &mut self.response[PREFIX_BYTES..]);
+        self.response.extend_from_slice(&tag);
+        self.response.extend_from_slice(&self.associated[ASSOCIATED_HEAD_BYTES..]);
+        &self.response
+    }
+}
+
+/// One response with an encoded proof; see [`ResponseSealer`] for many.
 pub fn seal(answer: Answer, proof: &[u8], request: &Digest, session: &PaymentSession) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(RESPONSE_OVERHEAD_BYTES + proof.len());
-    bytes.extend_from_slice(&MessageType::Response.prefix());
-    bytes.resize(PREFIX_BYTES + ANSWER_BYTES, 0);
-    answer.to_bytes().encode_into(&mut bytes[PREFIX_BYTES..]);
-    let tag = session.seal_response(&associated(request, proof), &mut bytes[PREFIX_BYTES..]);
-    bytes.extend_from_slice(&tag);
-    bytes.extend_from_slice(proof);
-    bytes
+    let mut sealer = ResponseSealer::default();
+    sealer.seal_with(answer, |out| out.extend_from_slice(proof), request, session);
+    sealer.response
 }
 
 /// A response that the session key authenticated. Only [`open`] makes one.

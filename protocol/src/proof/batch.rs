@@ -1,16 +1,20 @@
 //! The TPS's side: one tree and one signature for a batch, both outcomes of every request prepared, none revealed.
 
+use std::sync::LazyLock;
+
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::tree::Tree;
 use super::{BatchHeader, Claim, Outcome, Proof, Statement, commitment, leaf};
 use crate::codec::Fixed;
-use crate::hash::Purpose;
+use crate::hash::{Derivation, Purpose};
 use crate::ids::{KeyId, PaymentId, RealmId};
 use crate::limits::BATCH_REQUESTS_MAX;
 use crate::pin::ModifierPart;
 use crate::signature::{Domain, ProofRole, SigningKey};
 use crate::time::Timestamp;
+
+static PLACE_SECRETS: LazyLock<Derivation> = LazyLock::new(|| Derivation::new(Purpose::BATCH_SECRETS));
 
 /// Fresh randomness of one batch, drawn from the operating system after its requests are fixed. Everything secret or
 /// random about the batch comes from it; it is overwritten when the batch is done and never leaves memory.
@@ -26,13 +30,7 @@ impl BatchSeed {
     /// Payment id, both openings and the TPS's modifier part of one request.
     fn place(&self, position: usize) -> PlaceSecrets {
         let mut bytes = Zeroizing::new([0; 16 + 32 + 32 + 8]);
-        let mut material = Zeroizing::new([0; 36]);
-        material[..32].copy_from_slice(&self.0);
-        material[32..].copy_from_slice(&(position as u32).to_le_bytes());
-        let mut hasher = blake3::Hasher::new_derive_key(Purpose::BATCH_SECRETS.text());
-        hasher.update(&material[..]);
-        hasher.finalize_xof().fill(&mut bytes[..]);
-        hasher.zeroize();
+        PLACE_SECRETS.fill(&[&self.0, &(position as u32).to_le_bytes()], &mut bytes[..]);
         let mut secrets = PlaceSecrets { payment: [0; 16], opening_paid: [0; 32], opening_unpaid: [0; 32], part: 0 };
         secrets.payment.copy_from_slice(&bytes[..16]);
         secrets.opening_paid.copy_from_slice(&bytes[16..48]);

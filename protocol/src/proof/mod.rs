@@ -244,6 +244,13 @@ pub const PROOF_BYTES_MAX: usize = PROOF_HEAD_BYTES + 32 * crate::limits::PROOF_
 impl Proof {
     /// The bytes: fixed head, then the path, whose length follows from index and size.
     pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(PROOF_HEAD_BYTES + 32 * self.path.len());
+        self.append_to(&mut bytes);
+        bytes
+    }
+
+    /// Appends the bytes to `out`.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
         let head = ProofHead {
             statement: self.statement,
             outcome: self.outcome,
@@ -254,12 +261,10 @@ impl Proof {
             key: self.key,
             signature: self.signature,
         };
-        let mut bytes = vec![0; PROOF_HEAD_BYTES];
-        head.encode_into(&mut bytes);
-        for node in &self.path {
-            bytes.extend_from_slice(node);
-        }
-        bytes
+        let start = out.len();
+        out.resize(start + PROOF_HEAD_BYTES, 0);
+        head.encode_into(&mut out[start..]);
+        out.extend_from_slice(self.path.as_flattened());
     }
 
     /// Reads a proof. Says nothing about its truth: see [`verify::Verifier`].

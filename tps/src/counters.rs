@@ -23,11 +23,56 @@ impl Counter {
     }
 }
 
+/// What went through one stage of the pipeline, and what that cost.
+#[derive(Debug, Default)]
+pub struct StageCounters {
+    /// Requests.
+    pub items: Counter,
+    /// Times the stage ran.
+    pub batches: Counter,
+    /// Processor time, in nanoseconds.
+    pub cpu_ns: Counter,
+}
+
+/// The stages of the data path, in its order.
+#[derive(Debug, Default)]
+pub struct Stages {
+    /// The network's thread: receive and send.
+    pub receive: StageCounters,
+    /// Session keys and customers' halves.
+    pub open: StageCounters,
+    /// Device tags and signatures.
+    pub verify: StageCounters,
+    /// Both outcomes and the batch's signature.
+    pub prove: StageCounters,
+    /// Decisions.
+    pub sequence: StageCounters,
+    /// Writes and syncs, without what the database does in threads of its own.
+    pub commit: StageCounters,
+    /// Sealed answers.
+    pub reveal: StageCounters,
+}
+
+impl Stages {
+    /// All stages by name.
+    pub fn named(&self) -> [(&'static str, &StageCounters); 7] {
+        [
+            ("receive", &self.receive),
+            ("open", &self.open),
+            ("verify", &self.verify),
+            ("prove", &self.prove),
+            ("sequence", &self.sequence),
+            ("commit", &self.commit),
+            ("reveal", &self.reveal),
+        ]
+    }
+}
+
 /// What the pipeline counts.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Requests taken in.
-    pub received: Counter,
+    /// Processor time per stage.
+    pub stages: Stages,
     /// Requests answered `Overloaded`.
     pub overloaded: Counter,
     /// Requests whose sealed half did not open.
@@ -49,6 +94,11 @@ impl Counters {
             Verdict::Fresh(answer, _) => self.answered[answer.reason as usize].add(1),
             Verdict::Stored(..) => self.repeated.add(1),
         }
+    }
+
+    /// Requests taken in.
+    pub fn received(&self) -> u64 {
+        self.stages.receive.items.get()
     }
 
     /// Payments made.

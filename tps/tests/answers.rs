@@ -134,7 +134,7 @@ fn a_captured_request_sent_a_hundred_times_changes_nothing() {
         let opened = ask(&mut server, &request);
         assert_eq!((opened.answer.reason, opened.answer.count), (Reason::OutOfStep, 0));
     }
-    assert_eq!(*server.book.instrument(customer.instrument).unwrap(), before);
+    assert_eq!(server.book.instrument(customer.instrument).unwrap(), before);
     assert_eq!(server.balance(customer.account), 600);
     assert_eq!(customer.pay(&mut server, 600).answer.reason, Reason::Paid);
     server.check_conservation();

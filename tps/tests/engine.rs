@@ -58,8 +58,9 @@ fn many_customers_pay_at_once_on_several_shards() {
 fn accounts_of_a_shard_are_found_again_after_a_restart_with_the_same_shards() {
     let engine = engine(EngineConfig { shards: 4, ..EngineConfig::default() });
     let group = customers(&engine, 500, 1);
-    let snapshot = engine.reader().snapshot().unwrap();
-    let found: usize = (0..4).map(|shard| tps::book::Book::from_snapshot(&snapshot, shard, 4).accounts().count()).sum();
+    let (reader, registry) = (engine.reader(), engine.reader().registry().unwrap());
+    let books = tps::book::Book::load(reader, &registry, 4, |_| {}).unwrap();
+    let found: usize = books.iter().map(|book| book.accounts().count()).sum();
     assert_eq!(found, 1);
     drop(group);
     engine.drain();

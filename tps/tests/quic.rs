@@ -230,7 +230,7 @@ async fn stopping_answers_what_is_open_and_refuses_what_is_new() {
     for (id, request) in requests[..20].iter().enumerate() {
         send.write_all(&framed(id as u32, &request.bytes)).await.unwrap();
     }
-    until(|| service.engine.counters().received.get() == 20).await;
+    until(|| service.engine.counters().received() == 20).await;
     service.stop.send(true).unwrap();
     until(|| service.engine.intake() == Intake::Draining).await;
     send.write_all(&framed(20, &requests[20].bytes)).await.unwrap();

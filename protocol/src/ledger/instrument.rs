@@ -1,5 +1,7 @@
 //! Instruments: what pays from an account, with its own keys, PIN, modifier, count and limits.
 
+use std::sync::Arc;
+
 use crate::ids::{AccountId, Digest, InstrumentId, MerchantId};
 use crate::limits::{PERMITTED_MERCHANTS_MAX, PIN_FAILURES_MAX};
 use crate::money::Amount;
@@ -197,7 +199,7 @@ pub struct Instrument {
     /// Ended for ever.
     pub revoked: bool,
     /// What it may pay; `None` without limits.
-    pub limits: Option<Box<Limits>>,
+    pub limits: Option<Arc<Limits>>,
     /// What payments change.
     pub state: InstrumentState,
 }

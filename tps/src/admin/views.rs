@@ -160,6 +160,19 @@ pub struct StatusWarning {
     pub message: String,
 }
 
+/// What went through one stage of the data path, and what that cost.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StageView {
+    /// `receive`, `open`, `verify`, `prove`, `sequence`, `commit` or `reveal`.
+    pub name: String,
+    /// Requests.
+    pub items: u64,
+    /// Times the stage ran.
+    pub batches: u64,
+    /// Processor time.
+    pub cpu_us: u64,
+}
+
 /// What the server does.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StatusView {
@@ -191,6 +204,12 @@ pub struct StatusView {
     pub merchants: usize,
     /// What was counted since the start.
     pub counters: BTreeMap<String, u64>,
+    /// Processor time of the whole process since its start, user and system.
+    #[serde(default)]
+    pub cpu_us: u64,
+    /// What went through each stage of the data path since the start, in its order.
+    #[serde(default)]
+    pub stages: Vec<StageView>,
     /// Sums per asset.
     pub sums: Vec<SumView>,
     /// Number of the key sets in force.

@@ -8,7 +8,7 @@ mod replay;
 
 use std::collections::{BTreeMap, HashMap};
 
-use protocol::ids::InstrumentId;
+use protocol::ids::{AccountId, InstrumentId};
 use protocol::key_set::Audience;
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::InstrumentState;
@@ -19,7 +19,6 @@ use crate::admin::{AdminError, AdminErrorCode};
 use crate::data_directory::{DataDirectory, Realm};
 use crate::pipeline::Engine;
 use crate::store::Reader;
-use crate::store::records::EnrolmentRecord;
 
 /// Differences listed; more are only counted.
 const DIFFERENCES_LISTED_MAX: usize = 1_000;
@@ -57,7 +56,7 @@ impl AuditReport {
 /// A copy of all books at one moment each.
 struct Books {
     accounts: Vec<Account>,
-    instruments: HashMap<InstrumentId, (EnrolmentRecord, InstrumentState)>,
+    instruments: HashMap<InstrumentId, (AccountId, InstrumentState)>,
     balances: BTreeMap<(Party, Asset), i128>,
     merchants: Vec<protocol::ids::MerchantId>,
 }
@@ -65,11 +64,8 @@ struct Books {
 impl Books {
     fn copy(engine: &Engine) -> Self {
         let shards = engine.read(|book| {
-            let accounts: Vec<Account> = book.accounts().copied().collect();
-            let instruments: Vec<_> = book
-                .enrolments()
-                .filter_map(|record| Some((record.id, (record.clone(), book.instrument(record.id)?.state))))
-                .collect();
+            let accounts: Vec<Account> = book.accounts().collect();
+            let instruments: Vec<_> = book.instruments().map(|(id, account, state)| (id, (account, state))).collect();
             let balances: Vec<_> = book.balances().collect();
             let merchants: Vec<_> = book.merchants().map(|record| record.id).collect();
             (accounts, instruments, balances, merchants)

@@ -57,7 +57,7 @@ pub(super) fn replay(
 
     let mut last: HashMap<InstrumentId, (u64, Place)> = HashMap::new();
     reader.for_each_payment(&mut |place, record| {
-        let Some((enrolment, state)) = books.instruments.get(&record.instrument) else {
+        let Some((account, state)) = books.instruments.get(&record.instrument) else {
             report.differs(format!("instrument {} paid, but was never enrolled", record.instrument));
             return;
         };
@@ -73,8 +73,7 @@ pub(super) fn replay(
         }
         last.insert(record.instrument, (record.count, place));
         if record.reason == Reason::Paid {
-            let account = enrolment.account;
-            replayed.post(&payment(account, record.merchant, record.asset, record.amount), report);
+            replayed.post(&payment(*account, record.merchant, record.asset, record.amount), report);
         }
     })?;
 

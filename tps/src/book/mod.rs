@@ -3,86 +3,119 @@
 //! One thread writes a book. Everything in it is a function of what was committed; if a commit fails, the process ends
 //! and memory is forgotten.
 
+mod accounts;
+mod dense;
+mod instruments;
 pub mod orders;
 pub mod pay;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::sync::Arc;
 
+use hashbrown::HashMap;
 use protocol::ids::{AccountId, Digest, InstrumentId, MerchantId};
 use protocol::ledger::account::Account;
 use protocol::ledger::decision::MerchantStanding;
-use protocol::ledger::instrument::Instrument;
+use protocol::ledger::instrument::{Instrument, InstrumentState, Place};
 use protocol::ledger::posting::{Party, Posting};
 use protocol::money::{Asset, MoneyError, add};
 use protocol::time::Timestamp;
 
 use crate::store::records::{
     BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus, PaymentRecord,
-    Snapshot,
+    Registry,
 };
-use protocol::ledger::instrument::{InstrumentState, Place};
+use crate::store::{Reader, StoreError};
+use accounts::Accounts;
+use dense::Slot;
+use instruments::Instruments;
+
+pub use instruments::EnrolmentsDurable;
 
 /// One shard's state.
 pub struct Book {
     shard: u16,
-    instruments: HashMap<InstrumentId, Instrument>,
-    enrolments: HashMap<InstrumentId, EnrolmentRecord>,
-    accounts: HashMap<AccountId, Account>,
+    instruments: Instruments,
+    accounts: Accounts,
     merchants: HashMap<MerchantId, MerchantRecord>,
-    balances: HashMap<(Party, Asset), i128>,
+    balances: HashMap<(Party, Asset), Balance>,
     orders: HashSet<Digest>,
     changed: Changed,
 }
 
-/// What must be written with the next commit.
+/// This shard's part of a balance that is not a customer's.
+#[derive(Default, Clone, Copy)]
+struct Balance {
+    units: i128,
+    /// It is among [`Changed::balances`].
+    changed: bool,
+}
+
+/// What must be written with the next commit, besides what instruments and accounts note themselves.
 #[derive(Default)]
 struct Changed {
     clock: Timestamp,
     batches: Vec<(u64, BatchRecord)>,
     payments: Vec<(Place, PaymentRecord)>,
-    instruments: HashSet<InstrumentId>,
-    enrolments: HashSet<InstrumentId>,
-    accounts: HashSet<AccountId>,
     references: Vec<(AccountId, String)>,
     merchants: HashSet<MerchantId>,
-    balances: HashSet<(Party, Asset)>,
+    balances: Vec<(Party, Asset)>,
     journal: Vec<JournalRecord>,
 }
 
 impl Book {
-    /// The book of `shard` of `shards`, out of what a store holds.
-    pub fn from_snapshot(snapshot: &Snapshot, shard: u16, shards: u16) -> Self {
-        let here = |key: u16| key % shards == shard;
-        let states: HashMap<InstrumentId, InstrumentState> =
-            snapshot.instruments.iter().filter(|(id, _)| here(id.shard_key())).copied().collect();
-        let mut book = Self {
+    fn empty(registry: &Registry, shard: u16, reader: Arc<dyn Reader>) -> Self {
+        let balances = registry.balances.iter().filter(|(key, _)| key.shard == shard);
+        Self {
             shard,
-            instruments: HashMap::new(),
-            enrolments: HashMap::new(),
-            accounts: snapshot
-                .accounts
-                .iter()
-                .filter(|account| here(account.id.shard_key()))
-                .map(|account| (account.id, *account))
+            instruments: Instruments::new(reader),
+            accounts: Accounts::new(),
+            merchants: registry.merchants.iter().map(|record| (record.id, record.clone())).collect(),
+            balances: balances
+                .map(|(key, units)| ((key.party, key.asset), Balance { units: *units, changed: false }))
                 .collect(),
-            merchants: HashMap::new(),
-            balances: snapshot
-                .balances
-                .iter()
-                .filter(|(key, _)| key.shard == shard)
-                .map(|(key, balance)| ((key.party, key.asset), *balance))
-                .collect(),
-            orders: snapshot.orders.iter().copied().collect(),
+            orders: registry.orders.iter().copied().collect(),
             changed: Changed::default(),
-        };
-        for record in snapshot.enrolments.iter().filter(|record| here(record.id.shard_key())) {
-            let state = states.get(&record.id).copied().unwrap_or_default();
-            book.insert_instrument(record.clone(), state);
         }
-        for merchant in &snapshot.merchants {
-            book.insert_merchant(merchant.clone());
+    }
+
+    /// The books of all shards, out of what a store holds. `enrolled` is called for every instrument.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn load(
+        reader: &Arc<dyn Reader>,
+        registry: &Registry,
+        shards: u16,
+        mut enrolled: impl FnMut(&EnrolmentRecord),
+    ) -> Result<Vec<Self>, StoreError> {
+        let mut books: Vec<Self> = (0..shards).map(|shard| Self::empty(registry, shard, Arc::clone(reader))).collect();
+        let of = |key: u16| usize::from(key % shards);
+        reader.for_each_account(&mut |account| {
+            books[of(account.id.shard_key())].accounts.load(&account);
+        })?;
+        let mut lost = None;
+        reader.for_each_enrolment(&mut |record| {
+            let book = &mut books[of(record.id.shard_key())];
+            match book.accounts.slot(record.account) {
+                Some(account) => {
+                    book.instruments.load(&record, account);
+                    enrolled(&record);
+                }
+                None => lost = Some(record.id),
+            }
+        })?;
+        reader.for_each_instrument(&mut |id, state| {
+            let instruments = &mut books[of(id.shard_key())].instruments;
+            match instruments.slot(id) {
+                Some(slot) => instruments.load_state(slot, &state),
+                None => lost = Some(id),
+            }
+        })?;
+        match lost {
+            Some(id) => Err(reader.inconsistent(&format!("instrument {id} has no account or no enrolment"))),
+            None => Ok(books),
         }
-        book
     }
 
     /// The shard's number.
@@ -91,28 +124,47 @@ impl Book {
     }
 
     /// An instrument.
-    pub fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
-        self.instruments.get(&id)
+    pub fn instrument(&self, id: InstrumentId) -> Option<Instrument> {
+        let slot = self.instruments.slot(id)?;
+        Some(self.instruments.at(slot, &self.accounts.at(self.instruments.account(slot))))
     }
 
-    /// An instrument as enrolled.
-    pub fn enrolment(&self, id: InstrumentId) -> Option<&EnrolmentRecord> {
-        self.enrolments.get(&id)
+    /// Names, accounts and states of all instruments.
+    pub fn instruments(&self) -> impl Iterator<Item = (InstrumentId, AccountId, InstrumentState)> {
+        self.instruments.iter().map(|(id, account, state)| (id, self.accounts.at(account).id, state))
     }
 
-    /// All instruments as enrolled.
-    pub fn enrolments(&self) -> impl Iterator<Item = &EnrolmentRecord> {
-        self.enrolments.values()
+    /// Number of instruments.
+    pub fn instrument_count(&self) -> usize {
+        self.instruments.len()
+    }
+
+    /// An instrument as enrolled. Reads the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be read.
+    pub fn enrolment(&self, id: InstrumentId) -> Result<Option<EnrolmentRecord>, StoreError> {
+        self.instruments.enrolment(id)
     }
 
     /// An account.
-    pub fn account(&self, id: AccountId) -> Option<&Account> {
-        self.accounts.get(&id)
+    pub fn account(&self, id: AccountId) -> Option<Account> {
+        self.accounts.get(id)
     }
 
     /// All accounts of the shard.
-    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
-        self.accounts.values()
+    pub fn accounts(&self) -> impl Iterator<Item = Account> {
+        self.accounts.iter()
+    }
+
+    /// Number of accounts.
+    pub fn account_count(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// The sum of all accounts of the shard, per asset.
+    pub fn account_sums(&self) -> impl Iterator<Item = (Asset, i128)> {
+        self.accounts.sums()
     }
 
     /// All merchants.
@@ -127,12 +179,12 @@ impl Book {
 
     /// This shard's part of a balance that is not a customer's.
     pub fn balance(&self, party: Party, asset: Asset) -> i128 {
-        self.balances.get(&(party, asset)).copied().unwrap_or(0)
+        self.balances.get(&(party, asset)).map_or(0, |balance| balance.units)
     }
 
     /// All balances of this shard that are not customers'.
     pub fn balances(&self) -> impl Iterator<Item = (Party, Asset, i128)> {
-        self.balances.iter().map(|((party, asset), balance)| (*party, *asset, *balance))
+        self.balances.iter().map(|((party, asset), balance)| (*party, *asset, balance.units))
     }
 
     /// How a merchant stands.
@@ -142,20 +194,6 @@ impl Book {
             Some(MerchantStatus::Certified) => MerchantStanding::Certified,
             Some(MerchantStatus::PendingReview | MerchantStatus::Suspended) => MerchantStanding::Suspended,
         }
-    }
-
-    fn insert_instrument(&mut self, record: EnrolmentRecord, state: InstrumentState) {
-        let limited = record.limits != protocol::ledger::instrument::Limits::default();
-        let instrument = Instrument {
-            id: record.id,
-            account: record.account,
-            held: record.held,
-            revoked: record.revoked,
-            limits: limited.then(|| Box::new(record.limits.clone())),
-            state,
-        };
-        self.instruments.insert(record.id, instrument);
-        self.enrolments.insert(record.id, record);
     }
 
     fn insert_merchant(&mut self, record: MerchantRecord) {
@@ -173,51 +211,64 @@ impl Book {
     /// [`MoneyError::Overflow`], with nothing applied.
     fn post(&mut self, postings: &[Posting]) -> Result<(), MoneyError> {
         assert_eq!(protocol::ledger::posting::balanced(postings), Ok(true), "postings sum to zero");
-        let mut after = Vec::with_capacity(postings.len());
         for posting in postings {
-            let before = match posting.party {
-                Party::Customer(id) => self.accounts.get(&id).map_or(0, |account| account.balance),
-                party => self.balance(party, posting.asset),
-            };
-            after.push(add(before, posting.change)?);
+            self.after(posting)?;
         }
-        for (posting, balance) in postings.iter().zip(after) {
-            match posting.party {
-                Party::Customer(id) => {
-                    let account = self.accounts.get_mut(&id).expect("postings name accounts that exist");
+        for posting in postings {
+            let (slot, balance) = self.after(posting)?;
+            match slot {
+                Some(slot) => {
+                    let account = self.accounts.at(slot);
                     assert!(balance >= 0 && account.asset == posting.asset, "customers never owe");
-                    account.balance = balance;
-                    self.changed.accounts.insert(id);
+                    self.accounts.set_balance(slot, balance);
                 }
-                party => {
-                    self.balances.insert((party, posting.asset), balance);
-                    self.changed.balances.insert((party, posting.asset));
+                None => {
+                    let key = (posting.party, posting.asset);
+                    let entry = self.balances.entry(key).or_default();
+                    entry.units = balance;
+                    if !std::mem::replace(&mut entry.changed, true) {
+                        self.changed.balances.push(key);
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// Everything that changed since this was last called: the final states, each once.
-    pub fn take_changes(&mut self) -> Changes {
+    /// The balance after a posting, and the slot of the account if it is a customer's.
+    fn after(&self, posting: &Posting) -> Result<(Option<Slot>, i128), MoneyError> {
+        let (slot, before) = match posting.party {
+            Party::Customer(id) => {
+                let slot = self.accounts.slot(id).expect("postings name accounts that exist");
+                (Some(slot), self.accounts.at(slot).balance)
+            }
+            party => (None, self.balance(party, posting.asset)),
+        };
+        Ok((slot, add(before, posting.change)?))
+    }
+
+    /// Everything that changed since this was last called: the final states, each once. Where enrolments are among it, what
+    /// to call once they are durable.
+    pub fn take_changes(&mut self) -> (Changes, Option<EnrolmentsDurable>) {
         let changed = std::mem::take(&mut self.changed);
-        let instruments = changed.instruments.iter().filter_map(|id| Some((*id, self.instruments.get(id)?.state)));
-        let enrolments = changed.enrolments.iter().filter_map(|id| self.enrolments.get(id).cloned());
-        let balances = changed.balances.iter().map(|(party, asset)| {
-            let key = BalanceKey { party: *party, asset: *asset, shard: self.shard };
-            (key, self.balance(*party, *asset))
+        let (enrolments, durable) = self.instruments.take_enrolments();
+        let balances = changed.balances.iter().map(|key| {
+            let balance = self.balances.get_mut(key).expect("it was changed");
+            balance.changed = false;
+            (BalanceKey { party: key.0, asset: key.1, shard: self.shard }, balance.units)
         });
-        Changes {
+        let changes = Changes {
             clock: changed.clock,
             batches: changed.batches,
             payments: changed.payments,
-            instruments: instruments.collect(),
-            enrolments: enrolments.collect(),
-            accounts: changed.accounts.iter().filter_map(|id| self.accounts.get(id).copied()).collect(),
+            balances: balances.collect(),
+            instruments: self.instruments.take_changed(),
+            enrolments,
+            accounts: self.accounts.take_changed(),
             references: changed.references,
             merchants: changed.merchants.iter().filter_map(|id| self.merchants.get(id).cloned()).collect(),
-            balances: balances.collect(),
             journal: changed.journal,
-        }
+        };
+        (changes, durable)
     }
 }

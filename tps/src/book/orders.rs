@@ -14,6 +14,7 @@ use protocol::time::Timestamp;
 use subtle::ConstantTimeEq;
 
 use super::Book;
+use crate::store::StoreError;
 use crate::store::records::{ActivationState, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus};
 
 /// Something to do that is not a payment. Random parts are drawn by whoever gives the order.
@@ -162,9 +163,18 @@ pub enum OrderError {
     /// The id drawn at random is taken.
     #[error("the random id is taken: try again")]
     IdTaken,
+    /// The store cannot be read.
+    #[error("{0}")]
+    Store(String),
     /// The server is about to stop.
     #[error("the server is about to stop: try again when it runs")]
     Stopping,
+}
+
+impl From<StoreError> for OrderError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
 }
 
 /// What an order did.
@@ -189,28 +199,26 @@ impl Book {
     pub fn order(&mut self, order: &Order, now: Timestamp) -> Result<Done, OrderError> {
         match order {
             Order::OpenAccount { id, asset, reference } => {
-                if self.accounts.contains_key(id) {
+                if self.accounts.slot(*id).is_some() {
                     return Err(OrderError::IdTaken);
                 }
-                self.accounts.insert(*id, Account::new(*id, *asset));
-                self.changed.accounts.insert(*id);
+                self.accounts.insert(&Account::new(*id, *asset));
                 self.changed.references.push((*id, reference.clone()));
                 Ok(self.note(now, format!("opened account {id} in {asset}"), Vec::new(), None))
             }
             Order::Fund { account, amount, deposit } => self.fund(*account, *amount, deposit.as_deref(), now),
             Order::HoldAccount { account, held } => {
-                let entry = self.accounts.get_mut(account).ok_or(OrderError::NoAccount(*account))?;
-                if entry.held == *held {
+                let slot = self.accounts.slot(*account).ok_or(OrderError::NoAccount(*account))?;
+                if self.accounts.at(slot).held == *held {
                     return Ok(Done::AlreadyApplied);
                 }
-                entry.held = *held;
-                self.changed.accounts.insert(*account);
+                self.accounts.set_held(slot, *held);
                 let what = format!("{} account {account}", if *held { "held" } else { "released" });
                 Ok(self.note(now, what, Vec::new(), None))
             }
             Order::Enrol { id, account, label, limits, code_hash, expires_at } => {
-                self.accounts.get(account).ok_or(OrderError::NoAccount(*account))?;
-                if self.instruments.contains_key(id) {
+                let slot = self.accounts.slot(*account).ok_or(OrderError::NoAccount(*account))?;
+                if self.instruments.slot(*id).is_some() {
                     return Err(OrderError::IdTaken);
                 }
                 if !limits.is_valid() {
@@ -226,9 +234,7 @@ impl Book {
                     limits: limits.clone(),
                     enrolled_at: now,
                 };
-                self.insert_instrument(record, InstrumentState::new());
-                self.changed.enrolments.insert(*id);
-                self.changed.instruments.insert(*id);
+                self.instruments.insert(record, slot, &InstrumentState::new());
                 Ok(self.note(now, format!("enrolled instrument {id} of account {account}"), Vec::new(), None))
             }
             Order::Activate { id, code, signing_public, device_key } => {
@@ -248,13 +254,14 @@ impl Book {
             }
             Order::Revoke { id } => self.change_instrument(*id, now, "revoked", |record| record.revoked = true),
             Order::SetPin { id, pin } => {
-                let record = self.enrolments.get(id).ok_or(OrderError::NoInstrument(*id))?;
-                if record.revoked {
+                let instrument = self.instrument(*id).ok_or(OrderError::NoInstrument(*id))?;
+                if instrument.revoked {
                     return Err(OrderError::Revoked(*id));
                 }
-                let instrument = self.instruments.get_mut(id).ok_or(OrderError::NoInstrument(*id))?;
-                instrument.state.set_pin(pin);
-                self.changed.instruments.insert(*id);
+                let slot = self.instruments.slot(*id).ok_or(OrderError::NoInstrument(*id))?;
+                let mut state = instrument.state;
+                state.set_pin(pin);
+                self.instruments.set_state(slot, &state);
                 Ok(self.note(now, format!("set a new PIN for instrument {id}"), Vec::new(), None))
             }
             Order::RegisterMerchant { id, name, request, session_public } => {
@@ -298,7 +305,7 @@ impl Book {
         deposit: Option<&str>,
         now: Timestamp,
     ) -> Result<Done, OrderError> {
-        let asset = self.accounts.get(&account).ok_or(OrderError::NoAccount(account))?.asset;
+        let asset = self.accounts.get(account).ok_or(OrderError::NoAccount(account))?.asset;
         let order = deposit.map(deposit_key);
         if order.is_some_and(|order| !self.orders.insert(order)) {
             return Ok(Done::AlreadyApplied);
@@ -320,7 +327,8 @@ impl Book {
         device: &[u8; 32],
         now: Timestamp,
     ) -> Result<Done, OrderError> {
-        let record = self.enrolments.get_mut(&id).ok_or(OrderError::ActivationRefused)?;
+        let slot = self.instruments.slot(id).ok_or(OrderError::ActivationRefused)?;
+        let mut record = self.enrolment(id)?.ok_or(OrderError::ActivationRefused)?;
         if record.revoked {
             return Err(OrderError::ActivationRefused);
         }
@@ -336,7 +344,7 @@ impl Book {
                 }
                 record.activation =
                     ActivationState::Active { code_hash: *code_hash, signing_public: *public, device_key: *device };
-                self.changed.enrolments.insert(id);
+                self.instruments.set_enrolment(slot, record);
                 Ok(self.note(now, format!("activated instrument {id}"), Vec::new(), None))
             }
         }
@@ -349,18 +357,17 @@ impl Book {
         what: &str,
         change: impl FnOnce(&mut EnrolmentRecord),
     ) -> Result<Done, OrderError> {
-        let before = self.enrolments.get(&id).ok_or(OrderError::NoInstrument(id))?;
+        let slot = self.instruments.slot(id).ok_or(OrderError::NoInstrument(id))?;
+        let before = self.enrolment(id)?.ok_or(OrderError::NoInstrument(id))?;
         if before.revoked {
             return Err(OrderError::Revoked(id));
         }
         let mut after = before.clone();
         change(&mut after);
-        if after == *before {
+        if after == before {
             return Ok(Done::AlreadyApplied);
         }
-        let state = self.instruments.get(&id).map(|instrument| instrument.state).unwrap_or_default();
-        self.insert_instrument(after, state);
-        self.changed.enrolments.insert(id);
+        self.instruments.set_enrolment(slot, after);
         Ok(self.note(now, format!("{what} instrument {id}"), Vec::new(), None))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use protocol::ids::Digest;
 use protocol::ledger::decision::{Asked, Authentication, Decision, Facts, decide};
-use protocol::ledger::instrument::Place;
+use protocol::ledger::instrument::{Instrument, Place};
 use protocol::ledger::posting;
 use protocol::proof::Outcome;
 use protocol::proof::batch::{PreparedPlace, Released, SignedBatch};
@@ -14,6 +14,7 @@ use protocol::session::payment::PaymentSession;
 use protocol::time::Timestamp;
 
 use super::Book;
+use super::dense::Slot;
 use crate::store::records::{BatchRecord, PaymentRecord};
 
 /// An authenticated or refused request with its prepared proofs, as the sequencer receives it.
@@ -46,10 +47,14 @@ impl Book {
         let Presented { request, half, signed, session, authentication } = *presented;
         let open = &request.open;
         let content = open.content(half.customer_part).hash();
-        let instrument = self.instruments.get(&half.instrument);
+        let slot = self.instruments.slot(half.instrument);
+        let found = slot.map(|slot| {
+            let account = self.accounts.at(self.instruments.account(slot));
+            (slot, self.instruments.at(slot, &account), account)
+        });
         let facts = Facts {
-            instrument,
-            account: instrument.and_then(|instrument| self.accounts.get(&instrument.account)),
+            instrument: found.as_ref().map(|(_, instrument, _)| instrument),
+            account: found.as_ref().map(|(_, _, account)| account),
             merchant: self.standing(open.merchant),
             now,
         };
@@ -63,22 +68,23 @@ impl Book {
             valid_until: open.valid_until,
             merchant: open.merchant,
         };
-        match decide(&facts, &asked, |pin| half.opens_with(pin, session, signed)) {
+        let decision = decide(&facts, &asked, |pin| half.opens_with(pin, session, signed));
+        let Some((slot, mut instrument, _)) = found else {
+            return deny(prepared, Answer::bare(Reason::AuthenticationFailed));
+        };
+        match decision {
             Decision::Refuse(_, reason) => deny(prepared, Answer::bare(reason)),
             Decision::RefuseAndCount => {
-                if let Some(instrument) = self.instruments.get_mut(&half.instrument) {
-                    instrument.state.record_failure(&request.hash);
-                    self.changed.instruments.insert(half.instrument);
-                }
+                instrument.state.record_failure(&request.hash);
+                self.instruments.set_state(slot, &instrument.state);
                 deny(prepared, Answer::bare(Reason::AuthenticationFailed))
             }
             Decision::TellCount(count) => deny(prepared, Answer { count, ..Answer::bare(Reason::CountMismatch) }),
-            Decision::Repeat => match instrument {
-                Some(instrument) => Verdict::Stored(instrument.state.last_place, instrument.state.previous.is_some()),
-                None => deny(prepared, Answer::bare(Reason::AuthenticationFailed)),
-            },
-            Decision::Deny(reason) => self.consume(presented, prepared, batch, now, content, reason),
-            Decision::Pay => self.consume(presented, prepared, batch, now, content, Reason::Paid),
+            Decision::Repeat => Verdict::Stored(instrument.state.last_place, instrument.state.previous.is_some()),
+            Decision::Deny(reason) => {
+                self.consume(presented, (slot, instrument), prepared, batch, now, content, reason)
+            }
+            Decision::Pay => self.consume(presented, (slot, instrument), prepared, batch, now, content, Reason::Paid),
         }
     }
 
@@ -86,6 +92,7 @@ impl Book {
     fn consume(
         &mut self,
         presented: &Presented<'_>,
+        (slot, mut instrument): (Slot, Instrument),
         prepared: PreparedPlace,
         batch: u64,
         now: Timestamp,
@@ -96,22 +103,18 @@ impl Book {
         let processor_part = prepared.processor_part();
         let released = prepared.release(reason.outcome());
         let place = Place { batch, index: released.index };
-        let account = {
-            let instrument = self.instruments.get_mut(&half.instrument).expect("decided on this instrument");
-            instrument.state.consume(content, place, half.customer_part, processor_part);
-            if reason == Reason::Paid
-                && let Some(limit) = instrument.limits.as_deref().and_then(|limits| limits.per_period)
-            {
-                instrument.state.spend(&limit, open.amount, now);
-            }
-            instrument.account
-        };
-        self.changed.instruments.insert(half.instrument);
+        instrument.state.consume(content, place, half.customer_part, processor_part);
+        if reason == Reason::Paid
+            && let Some(limit) = instrument.limits.as_deref().and_then(|limits| limits.per_period)
+        {
+            instrument.state.spend(&limit, open.amount, now);
+        }
+        self.instruments.set_state(slot, &instrument.state);
         if reason == Reason::Paid {
-            let postings = posting::payment(account, open.merchant, open.asset, open.amount);
+            let postings = posting::payment(instrument.account, open.merchant, open.asset, open.amount);
             self.post(&postings).expect("amounts are below 10^15 and balances hold 10^38");
         }
-        let balance = self.accounts.get(&account).map_or(0, |account| account.balance);
+        let balance = self.accounts.at(self.instruments.account(slot)).balance;
         let record = record(presented, open, half, &released, reason, balance, processor_part);
         self.changed.payments.push((place, record));
         Verdict::Fresh(record.answer(true), released)

@@ -71,7 +71,7 @@ fn reach(data: &DataDirectory) -> Result<Reached, AdminError> {
 fn directly(data: &DataDirectory, store: Box<dyn Store>, request: AdminRequest) -> Result<AdminResponse, AdminError> {
     let realm = data.realm()?;
     let config = Config::load(&data.config_file(), realm.shards, &Overrides::default())?;
-    if store.reader().snapshot()?.realm.is_some_and(|found| found != realm.realm) {
+    if store.reader().registry()?.realm.is_some_and(|found| found != realm.realm) {
         return Err(AdminError::new(AdminErrorCode::Store, crate::serve::ServeError::OtherRealm.to_string()));
     }
     let keys = KeyRing::load(data)?.administration_keys(realm.realm, wall_clock())?;

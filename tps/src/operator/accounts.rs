@@ -31,8 +31,8 @@ impl Operator {
     pub(super) fn account(&self, text: &str) -> Result<Account, AdminError> {
         let prefix = IdPrefix::parse("an account", text)?;
         let found = self.engine.read(move |book| match prefix.whole() {
-            Some(id) => book.account(AccountId(id)).copied().into_iter().collect(),
-            None => book.accounts().filter(|account| prefix.matches(&account.id.0)).copied().collect::<Vec<_>>(),
+            Some(id) => book.account(AccountId(id)).into_iter().collect(),
+            None => book.accounts().filter(|account| prefix.matches(&account.id.0)).collect::<Vec<_>>(),
         });
         prefix.only("account", "account", found.concat())
     }
@@ -65,14 +65,15 @@ impl Operator {
 
     pub(super) fn list_accounts(&self) -> Result<AdminResponse, AdminError> {
         // From the store, so that a long list never holds up payments.
-        let snapshot = self.engine.reader().snapshot()?;
-        let accounts: Result<_, _> = snapshot.accounts.iter().map(|account| self.account_view(account)).collect();
+        let mut accounts = Vec::new();
+        self.engine.reader().for_each_account(&mut |account| accounts.push(account))?;
+        let accounts: Result<_, _> = accounts.iter().map(|account| self.account_view(account)).collect();
         Ok(AdminResponse::Accounts { accounts: accounts? })
     }
 
     pub(super) fn show_account(&self, text: &str) -> Result<AdminResponse, AdminError> {
         let account = self.account(text)?;
-        let instruments = self.instruments_of(account.id);
+        let instruments = self.instruments_of(account.id)?;
         Ok(AdminResponse::Account(AccountView { instruments, ..self.account_view(&account)? }))
     }
 

@@ -18,6 +18,7 @@ use crate::book::Book;
 use crate::book::orders::Order;
 use crate::config::is_address;
 use crate::keys::{load_certificate, load_key_set};
+use crate::store::StoreError;
 use crate::store::records::{ActivationState, EnrolmentRecord};
 
 /// Longest label of an instrument, in bytes.
@@ -28,37 +29,54 @@ const BUNDLE_DAYS_MAX: u64 = 30;
 /// An instrument with its changing state and its account's asset.
 type Found = (EnrolmentRecord, InstrumentState, Asset);
 
-fn found(book: &Book, record: &EnrolmentRecord) -> Option<Found> {
-    let state = book.instrument(record.id)?.state;
-    Some((record.clone(), state, book.account(record.account)?.asset))
+fn found(book: &Book, id: InstrumentId) -> Result<Option<Found>, StoreError> {
+    let (Some(instrument), Some(record)) = (book.instrument(id), book.enrolment(id)?) else { return Ok(None) };
+    Ok(book.account(record.account).map(|account| (record, instrument.state, account.asset)))
 }
 
 impl Operator {
     /// The instrument that `text` names.
     fn instrument(&self, text: &str) -> Result<Found, AdminError> {
         let prefix = IdPrefix::parse("an instrument", text)?;
-        let all = self.engine.read(move |book| match prefix.whole() {
-            Some(id) => book.enrolment(InstrumentId(id)).and_then(|record| found(book, record)).into_iter().collect(),
-            None => {
-                let records = book.enrolments().filter(|record| prefix.matches(&record.id.0));
-                records.filter_map(|record| found(book, record)).collect::<Vec<_>>()
-            }
+        let ids: Vec<InstrumentId> = match prefix.whole() {
+            Some(id) => vec![InstrumentId(id)],
+            None => self.instrument_ids(move |book| {
+                let ids = book.instruments().map(|(id, ..)| id);
+                ids.filter(|id| prefix.matches(&id.0)).collect()
+            }),
+        };
+        prefix.only("instrument", "instrument", self.found(ids)?)
+    }
+
+    /// Ids that `choose` picks out of all books.
+    fn instrument_ids(
+        &self,
+        choose: impl Fn(&Book) -> Vec<InstrumentId> + Send + Clone + 'static,
+    ) -> Vec<InstrumentId> {
+        self.engine.read(choose).concat()
+    }
+
+    /// What is known of these instruments; those that do not exist are left out.
+    fn found(&self, ids: Vec<InstrumentId>) -> Result<Vec<Found>, AdminError> {
+        let all = self.engine.read(move |book| {
+            let found = ids.iter().filter_map(|id| found(book, *id).transpose());
+            found.collect::<Result<Vec<_>, _>>()
         });
-        prefix.only("instrument", "instrument", all.concat())
+        Ok(all.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     fn instrument_again(&self, id: InstrumentId) -> Result<AdminResponse, AdminError> {
         Ok(AdminResponse::Instrument(self.instrument_view(&self.instrument(&id.to_string())?)))
     }
 
-    pub(super) fn instruments_of(&self, account: AccountId) -> Vec<InstrumentView> {
-        let found = self.engine.read(move |book| {
-            let records = book.enrolments().filter(|record| record.account == account);
-            records.filter_map(|record| found(book, record)).collect::<Vec<_>>()
+    pub(super) fn instruments_of(&self, account: AccountId) -> Result<Vec<InstrumentView>, AdminError> {
+        let ids = self.instrument_ids(move |book| {
+            let ids = book.instruments().filter(|(_, of, _)| *of == account);
+            ids.map(|(id, ..)| id).collect()
         });
-        let mut views: Vec<_> = found.concat().iter().map(|found| self.instrument_view(found)).collect();
+        let mut views: Vec<_> = self.found(ids)?.iter().map(|found| self.instrument_view(found)).collect();
         views.sort_by_key(|view| (view.enrolled_at_ms, view.instrument));
-        views
+        Ok(views)
     }
 
     fn instrument_view(&self, (record, state, asset): &Found) -> InstrumentView {
@@ -189,7 +207,7 @@ impl Operator {
 
     pub(super) fn list_instruments(&self, account: Option<&str>) -> Result<AdminResponse, AdminError> {
         if let Some(text) = account {
-            return Ok(AdminResponse::Instruments { instruments: self.instruments_of(self.account(text)?.id) });
+            return Ok(AdminResponse::Instruments { instruments: self.instruments_of(self.account(text)?.id)? });
         }
         // From the store, so that a long list never holds up payments.
         let snapshot = self.engine.reader().snapshot()?;

@@ -114,8 +114,8 @@ impl Operator {
 
     pub(super) fn list_merchants(&self) -> Result<AdminResponse, AdminError> {
         let pinned = self.pinned().ok();
-        let snapshot = self.engine.reader().snapshot()?;
-        let merchants = snapshot.merchants.iter().map(|record| self.merchant_view(record, pinned.as_ref()));
+        let registry = self.engine.reader().registry()?;
+        let merchants = registry.merchants.iter().map(|record| self.merchant_view(record, pinned.as_ref()));
         Ok(AdminResponse::Merchants { merchants: merchants.collect() })
     }
 

@@ -9,13 +9,19 @@ use protocol::response::Reason;
 use protocol::time::{DAY_MS, Timestamp};
 
 use super::Operator;
-use crate::admin::views::{StatusView, StatusWarning, SumView};
+use crate::admin::views::{StageView, StatusView, StatusWarning, SumView};
 use crate::admin::{AdminError, AdminResponse};
 use crate::keys::{KeyRing, issued, role_name};
 use crate::pipeline::engine::Intake;
 
 /// The operator is told of an end this long before it.
 const WARN_AHEAD_MS: u64 = 3 * DAY_MS;
+
+/// Processor time of the whole process, user and system.
+fn process_cpu_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
+}
 
 /// Sums of one asset by party.
 #[derive(Default, Clone, Copy)]
@@ -30,8 +36,8 @@ impl Operator {
     pub(super) fn status(&self) -> Result<AdminResponse, AdminError> {
         let shards = self.engine.read(|book| {
             let mut sums: BTreeMap<Asset, Sums> = BTreeMap::new();
-            for account in book.accounts() {
-                sums.entry(account.asset).or_default().customers += account.balance;
+            for (asset, sum) in book.account_sums() {
+                sums.entry(asset).or_default().customers += sum;
             }
             for (party, asset, balance) in book.balances() {
                 let sum = sums.entry(asset).or_default();
@@ -43,7 +49,7 @@ impl Operator {
                 }
             }
             let merchants = if book.shard() == 0 { book.merchants().count() } else { 0 };
-            (sums, book.accounts().count(), book.enrolments().count(), merchants)
+            (sums, book.account_count(), book.instrument_count(), merchants)
         });
         let mut sums: BTreeMap<Asset, Sums> =
             self.realm.assets.iter().map(|asset| (asset.code, Sums::default())).collect();
@@ -83,6 +89,8 @@ impl Operator {
             instruments,
             merchants,
             counters: self.counters(),
+            cpu_us: process_cpu_us(),
+            stages: self.stages(),
             sums: sums.into_iter().map(|(asset, sum)| self.sum_view(asset, sum)).collect(),
             key_set_number: issued.number,
             warnings: self.warnings(now, issued.expires_at_ms)?,
@@ -101,10 +109,21 @@ impl Operator {
         }
     }
 
+    fn stages(&self) -> Vec<StageView> {
+        let stages = self.engine.counters().stages.named();
+        let views = stages.into_iter().map(|(name, stage)| StageView {
+            name: name.to_owned(),
+            items: stage.items.get(),
+            batches: stage.batches.get(),
+            cpu_us: stage.cpu_ns.get() / 1_000,
+        });
+        views.collect()
+    }
+
     fn counters(&self) -> BTreeMap<String, u64> {
         let counters = self.engine.counters();
         let mut counted = BTreeMap::from([
-            ("received".to_owned(), counters.received.get()),
+            ("received".to_owned(), counters.received()),
             ("overloaded".to_owned(), counters.overloaded.get()),
             ("unopened".to_owned(), counters.unopened.get()),
             ("batches".to_owned(), counters.batches.get()),

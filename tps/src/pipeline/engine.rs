@@ -21,7 +21,7 @@ use super::threads::{
 use crate::book::Book;
 use crate::book::orders::{Done, Order, OrderError};
 use crate::counters::Counters;
-use crate::store::records::{MerchantRecord, Snapshot};
+use crate::store::records::MerchantRecord;
 use crate::store::{Reader, Store, StoreError};
 
 /// How many threads and how long queues.
@@ -85,22 +85,21 @@ impl Engine {
     /// [`StoreError`] where the store cannot be read.
     pub fn start(store: Box<dyn Store>, keys: EngineKeys, config: EngineConfig) -> Result<Self, StoreError> {
         let reader = store.reader();
-        let snapshot = reader.snapshot()?;
+        let registry = reader.registry()?;
+        let directory = Directory::default();
+        let books = Book::load(&reader, &registry, config.shards, |record| directory.update(record))?;
         let shared = Arc::new(Shared {
             keys,
             config,
-            clock: BatchClock::new(snapshot.next_batch, snapshot.clock),
-            directory: Directory::default(),
+            clock: BatchClock::new(registry.next_batch, registry.clock),
+            directory,
             counters: Arc::new(Counters::default()),
             state: AtomicU8::new(Intake::Open as u8),
         });
-        for record in &snapshot.enrolments {
-            shared.directory.update(record);
-        }
-        Ok(Self::spawn(store, reader, shared, &snapshot))
+        Ok(Self::spawn(store, reader, shared, books))
     }
 
-    fn spawn(store: Box<dyn Store>, reader: Arc<dyn Reader>, shared: Arc<Shared>, snapshot: &Snapshot) -> Self {
+    fn spawn(store: Box<dyn Store>, reader: Arc<dyn Reader>, shared: Arc<Shared>, books: Vec<Book>) -> Self {
         let config = shared.config;
         let mut threads = Vec::new();
         let mut start = |name: &str, body: Box<dyn FnOnce() + Send>| {
@@ -117,10 +116,9 @@ impl Engine {
         let (groups_out, groups) = bounded::<Group>(1);
         let (committed_out, committed) = bounded::<Vec<Committed>>(64);
         let mut sequencers = Vec::new();
-        for shard in 0..config.shards {
+        for book in books {
             let (out, input) = bounded::<SequencerInput>(64);
             sequencers.push(out);
-            let book = Book::from_snapshot(snapshot, shard, config.shards);
             let (shared, groups_out) = (Arc::clone(&shared), groups_out.clone());
             start("tps-sequence", Box::new(move || run_sequencer(book, &shared, &input, &groups_out)));
         }
@@ -176,7 +174,7 @@ impl Engine {
             Intake::DiskLow => return sealed.refuse(ErrorCode::DiskLow, 60_000),
             Intake::Open => {}
         }
-        self.shared.counters.received.add(1);
+        self.shared.counters.stages.receive.items.add(1);
         if let Err(TrySendError::Full(sealed) | TrySendError::Disconnected(sealed)) = self.intake.try_send(sealed) {
             self.shared.counters.overloaded.add(1);
             sealed.refuse(ErrorCode::Overloaded, 50);
@@ -199,11 +197,11 @@ impl Engine {
         let outcome = self.on_shard(shard, move |book, now| {
             let done = book.order(&order, now)?;
             if let Order::Activate { id, .. } | Order::Revoke { id } = order
-                && let Some(record) = book.enrolment(id)
+                && let Some(record) = book.enrolment(id)?
             {
-                shared.directory.update(record);
+                shared.directory.update(&record);
             }
-            Ok((done, merchant.and_then(|id| book.merchant(id).cloned())))
+            Ok::<_, OrderError>((done, merchant.and_then(|id| book.merchant(id).cloned())))
         });
         let (done, merchant) = outcome.ok_or(OrderError::Stopping)??;
         if let Some(record) = merchant {

@@ -32,9 +32,11 @@ pub mod prove;
 pub mod reply;
 pub mod reveal;
 pub mod sequence;
+mod stage_clock;
 mod threads;
 pub mod verify;
 
 pub use engine::{Engine, EngineConfig, EngineKeys};
 pub use open::Sealed;
-pub use reply::{AnswerSink, ReplyTo};
+pub use reply::{AnswerSink, Outbox, ReplyTo};
+pub(crate) use stage_clock::ThreadClock;

@@ -1,8 +1,9 @@
 //! Reveal: the one opening per request, in a sealed answer. Takes committed payments only.
 
 use protocol::proof::batch::rebuild;
-use protocol::response::seal;
+use protocol::response::ResponseSealer;
 
+use super::reply::Outbox;
 use super::sequence::{Committed, Sequenced};
 use crate::book::pay::Verdict;
 use crate::store::{Reader, StoreError};
@@ -11,7 +12,12 @@ use crate::store::{Reader, StoreError};
 ///
 /// # Errors
 /// [`StoreError`] where a stored outcome cannot be read: the request stays unanswered, and unresolved at the CTS.
-pub fn reveal(committed: Committed, store: &dyn Reader) -> Result<(), StoreError> {
+pub fn reveal(
+    committed: Committed,
+    store: &dyn Reader,
+    sealer: &mut ResponseSealer,
+    outbox: &mut Outbox,
+) -> Result<(), StoreError> {
     let Sequenced { verdict, batch, request, session, reply } = committed.0;
     let (answer, proof) = match verdict {
         Verdict::Fresh(answer, released) => (answer, batch.proof(&released)),
@@ -22,6 +28,6 @@ pub fn reveal(committed: Committed, store: &dyn Reader) -> Result<(), StoreError
             (stored.payment.answer(modifier_in_force), proof)
         }
     };
-    reply.answer(seal(answer, &proof.encode(), &request, &session));
+    reply.answer_with(sealer.seal(answer, &proof, &request, &session), outbox);
     Ok(())
 }

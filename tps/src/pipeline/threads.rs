@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU8;
 use crossbeam_channel::{Receiver, Sender};
 use protocol::limits::BATCH_REQUESTS_MAX;
 use protocol::proof::batch::BatchSeed;
+use protocol::response::ResponseSealer;
 use protocol::time::Timestamp;
 
 use super::clock::BatchClock;
@@ -15,8 +16,10 @@ use super::directory::Directory;
 use super::engine::{EngineConfig, EngineKeys};
 use super::open::{Sealed, open_batch};
 use super::prove::{ProvedBatch, prove_batch};
+use super::reply::Outbox;
 use super::reveal::reveal;
 use super::sequence::{Committed, Sequenced, sequence_batch};
+use super::stage_clock::StageClock;
 use super::verify::verify_batch;
 use crate::book::Book;
 use crate::counters::Counters;
@@ -71,6 +74,8 @@ pub(super) fn random() -> [u8; 32] {
 }
 
 pub(super) fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencers: &[Sender<SequencerInput>]) {
+    let mut clock = StageClock::start();
+    let stages = &shared.counters.stages;
     while let Ok(first) = requests.recv() {
         let mut sealed = vec![first];
         sealed.extend(requests.try_iter().take(BATCH_REQUESTS_MAX - 1));
@@ -78,14 +83,18 @@ pub(super) fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencer
         let received = sealed.len();
         let opened = open_batch(sealed, &shared.keys.session);
         shared.counters.unopened.add((received - opened.len()) as u64);
+        clock.mark(&stages.open, received);
         if opened.is_empty() {
             continue;
         }
         let verified = verify_batch(opened, &shared.directory, shared.config.signature_policy, random());
+        let items = verified.len();
+        clock.mark(&stages.verify, items);
         let ticket = shared.clock.draw();
         let seed = BatchSeed::from_random(random());
         let batches = prove_batch(verified, ticket, &shared.keys.signer, seed, shared.config.shards);
         shared.counters.batches.add(1);
+        clock.mark(&stages.prove, items);
         CrashPoint::Proved.reached();
         for (sequencer, batch) in sequencers.iter().zip(batches) {
             if sequencer.send(SequencerInput::Batch(batch)).is_err() {
@@ -98,6 +107,7 @@ pub(super) fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencer
 pub(super) fn run_sequencer(mut book: Book, shared: &Shared, input: &Receiver<SequencerInput>, groups: &Sender<Group>) {
     let mut next = shared.clock.first_number();
     let mut early: BTreeMap<u64, ProvedBatch> = BTreeMap::new();
+    let mut stage_clock = StageClock::start();
     while let Ok(first) = input.recv() {
         let (mut sequenced, mut after) = (Vec::new(), Vec::new());
         for item in std::iter::once(first).chain(input.try_iter()) {
@@ -119,7 +129,13 @@ pub(super) fn run_sequencer(mut book: Book, shared: &Shared, input: &Receiver<Se
             continue;
         }
         CrashPoint::Sequenced.reached();
-        if groups.send(Group { changes: book.take_changes(), sequenced, after }).is_err() {
+        let (changes, durable) = book.take_changes();
+        if let Some(enrolments) = durable {
+            after.push(Box::new(|| enrolments.confirm()));
+        }
+        let group = Group { changes, sequenced, after };
+        stage_clock.mark(&shared.counters.stages.sequence, group.sequenced.len());
+        if groups.send(group).is_err() {
             return;
         }
     }
@@ -131,6 +147,7 @@ pub(super) fn run_committer(
     groups: &Receiver<Group>,
     committed_out: &Sender<Vec<Committed>>,
 ) {
+    let mut clock = StageClock::start();
     while let Ok(first) = groups.recv() {
         let Group { mut changes, mut sequenced, mut after } = first;
         for mut group in groups.try_iter() {
@@ -155,6 +172,7 @@ pub(super) fn run_committer(
         CrashPoint::Committed.reached();
         counters.commits.add(1);
         let committed: Vec<Committed> = sequenced.into_iter().map(|payment| payment.committed(&receipt)).collect();
+        clock.mark(&counters.stages.commit, committed.len());
         if !committed.is_empty() && committed_out.send(committed).is_err() {
             return;
         }
@@ -163,14 +181,20 @@ pub(super) fn run_committer(
 }
 
 pub(super) fn run_revealer(reader: &dyn Reader, counters: &Counters, committed: &Receiver<Vec<Committed>>) {
+    let mut clock = StageClock::start();
+    let mut sealer = ResponseSealer::default();
     while let Ok(payments) = committed.recv() {
+        let items = payments.len();
+        let mut outbox = Outbox::default();
         for payment in payments {
             counters.count(&payment);
             CrashPoint::Revealed.reached();
-            if let Err(error) = reveal(payment, reader) {
+            if let Err(error) = reveal(payment, reader, &mut sealer, &mut outbox) {
                 tracing::error!(%error, "a stored outcome cannot be read; its request stays unanswered");
             }
-            CrashPoint::Sent.reached();
         }
+        outbox.send();
+        CrashPoint::Sent.reached();
+        clock.mark(&counters.stages.reveal, items);
     }
 }

@@ -54,7 +54,7 @@ impl Drop for Desk {
 fn run(engine: &Engine, realm: RealmId, policy: SignaturePolicy, waiting: &Receiver<(Vec<u8>, ReplyTo)>) {
     while let Ok((message, reply)) = waiting.recv() {
         match activate(engine, realm, policy, &message) {
-            Ok(answer) => reply.answer(answer),
+            Ok(answer) => reply.answer(&answer),
             Err(code) => reply.refuse(code, 0),
         }
     }

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use protocol::error::{ErrorCode, ErrorMessage};
-use protocol::frame::{Frame, MessageType, frame_header};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use protocol::frame::{Frame, MessageType};
 
+use super::answers::{StreamAnswers, StreamSink};
 use super::budget::ConnectionBudget;
 use super::{Shared, frames};
 use crate::pipeline::{AnswerSink, ReplyTo, Sealed};
 
-/// Answers written at once, at most: keeps the buffer of a write in bounds.
-const ANSWERS_PER_WRITE_MAX: usize = 256;
+/// Chunks taken per read: QUIC hands out one per packet.
+const CHUNKS_PER_READ_MAX: usize = 64;
 
 /// Serves one connection until it ends.
 pub(super) async fn serve(incoming: quinn::Incoming, shared: Arc<Shared>) {
@@ -28,20 +28,10 @@ pub(super) async fn serve(incoming: quinn::Incoming, shared: Arc<Shared>) {
     };
     let budget = shared.budgets.connection(address);
     while let Ok((send, receive)) = connection.accept_bi().await {
-        let (answers_out, answers) = unbounded_channel();
-        tokio::spawn(write_answers(send, answers, Arc::clone(&budget), shared.frames));
-        let sink = Arc::new(StreamSink(answers_out));
+        let answers = StreamAnswers::new(shared.frames);
+        let sink = Arc::new(StreamSink::new(Arc::clone(&answers)));
+        tokio::spawn(write_answers(send, answers, Arc::clone(&budget)));
         tokio::spawn(read_requests(receive, sink, Arc::clone(&budget), Arc::clone(&shared)));
-    }
-}
-
-/// Takes the answers of one stream. What waits here is bounded by the budget of the connection.
-struct StreamSink(UnboundedSender<(u32, Vec<u8>)>);
-
-impl AnswerSink for StreamSink {
-    fn answer(&self, request_id: u32, message: Vec<u8>) {
-        // The stream may be gone; the customer then asks again and gets the stored outcome.
-        let _ = self.0.send((request_id, message));
     }
 }
 
@@ -53,9 +43,13 @@ async fn read_requests(
     shared: Arc<Shared>,
 ) {
     let mut buffer = BytesMut::with_capacity(16 * 1024);
+    let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ_MAX];
     loop {
-        match receive.read_chunk(64 * 1024, true).await {
-            Ok(Some(chunk)) => buffer.extend_from_slice(&chunk.bytes),
+        match receive.read_chunks(&mut chunks).await {
+            Ok(Some(number)) => chunks[..number].iter_mut().for_each(|chunk| {
+                buffer.extend_from_slice(chunk);
+                chunk.clear();
+            }),
             Ok(None) | Err(_) => return,
         }
         let early = receive.is_0rtt();
@@ -81,7 +75,7 @@ fn pass_on(frame: &Frame<'_>, early: bool, sink: &Arc<StreamSink>, budget: &Conn
         frames::print("<-", frame.request_id, frame.message);
     }
     if !budget.take() {
-        sink.answer(frame.request_id, ErrorMessage::new(ErrorCode::OverBudget, 50).to_bytes());
+        sink.refuse(frame.request_id, &ErrorMessage::new(ErrorCode::OverBudget, 50).to_bytes());
         return budget.take_refusal();
     }
     let reply = ReplyTo::new(Arc::clone(sink) as Arc<dyn AnswerSink>, frame.request_id);
@@ -100,39 +94,12 @@ fn pass_on(frame: &Frame<'_>, early: bool, sink: &Arc<StreamSink>, budget: &Conn
 }
 
 /// Writes answers in the order in which they come, as many per write as wait.
-async fn write_answers(
-    mut send: quinn::SendStream,
-    mut answers: UnboundedReceiver<(u32, Vec<u8>)>,
-    budget: Arc<ConnectionBudget>,
-    print: bool,
-) {
-    let mut waiting = Vec::with_capacity(ANSWERS_PER_WRITE_MAX);
-    let mut buffer = BytesMut::new();
-    while answers.recv_many(&mut waiting, ANSWERS_PER_WRITE_MAX).await > 0 {
-        let (mut places, mut refusals) = (0, 0);
-        for (request_id, message) in waiting.drain(..) {
-            // A refusal for want of budget took no place of the budget.
-            let over_budget = is_over_budget(&message);
-            places += usize::from(!over_budget);
-            refusals += usize::from(over_budget);
-            if message.is_empty() {
-                continue;
-            }
-            if print {
-                frames::print("->", request_id, &message);
-            }
-            buffer.extend_from_slice(&frame_header(request_id, message.len()));
-            buffer.extend_from_slice(&message);
-        }
+async fn write_answers(mut send: quinn::SendStream, answers: Arc<StreamAnswers>, budget: Arc<ConnectionBudget>) {
+    while let Some(waiting) = answers.next().await {
         // A stream that cannot be written to is drained all the same, so that its places are given back.
-        let _ = send.write_chunk(buffer.split().freeze()).await;
-        budget.give_back(places);
-        budget.give_back_refusals(refusals);
+        let _ = send.write_chunk(waiting.bytes.freeze()).await;
+        budget.give_back(waiting.places);
+        budget.give_back_refusals(waiting.refusals);
     }
     let _ = send.finish();
-}
-
-fn is_over_budget(message: &[u8]) -> bool {
-    use protocol::codec::Fixed;
-    ErrorMessage::decode(message).is_ok_and(|error| error.code() == ErrorCode::OverBudget)
 }

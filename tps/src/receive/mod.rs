@@ -4,6 +4,7 @@
 //! [`Engine`], answers come back in any order and are coalesced per stream.
 
 mod activation;
+mod answers;
 mod budget;
 mod connection;
 mod frames;

@@ -19,7 +19,7 @@ use crate::keys::{KeyError, KeyRing, TlsKey};
 use crate::operator::installation::{InstallError, open_ledger};
 use crate::operator::{Operator, ServerSignal, Serving};
 use crate::pipeline::clock::wall_clock;
-use crate::pipeline::{Engine, EngineKeys};
+use crate::pipeline::{Engine, EngineKeys, ThreadClock};
 use crate::receive::{Listener, ReceiveError};
 use crate::store::{Store, StoreError};
 
@@ -152,6 +152,16 @@ fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
+/// The network's runtime: one thread, whose processor time is counted whenever it has nothing to do.
+fn network_runtime(engine: &Engine) -> std::io::Result<Runtime> {
+    let counters = Arc::clone(engine.counters());
+    let clock = ThreadClock::default();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || clock.mark(&counters.stages.receive))
+        .build()
+}
+
 /// Runs one engine over `store` until it is told to stop or to reload; then everything is answered and closed.
 fn run(
     data: &DataDirectory,
@@ -163,12 +173,12 @@ fn run(
     announce: &Announce,
 ) -> Result<(SocketAddr, ServerSignal), ServeError> {
     let Loaded { config, keys, tls, in_force } = loaded;
-    if store.reader().snapshot()?.realm.is_some_and(|found| found != realm.realm) {
+    if store.reader().registry()?.realm.is_some_and(|found| found != realm.realm) {
         return Err(ServeError::OtherRealm);
     }
     let engine = Arc::new(Engine::start(store, keys, config.engine(realm.shards))?);
     // One runtime for the network and another for all else, so that no command ever stands before a payment.
-    let (network, control) = (runtime()?, runtime()?);
+    let (network, control) = (network_runtime(&engine)?, runtime()?);
     let listener = {
         let _context = network.enter();
         let policy = config.signature_policy;

@@ -8,11 +8,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::ids::AccountId;
-use protocol::ledger::instrument::Place;
+use protocol::ids::{AccountId, InstrumentId};
+use protocol::ledger::account::Account;
+use protocol::ledger::instrument::{InstrumentState, Place};
 
 use super::memory::{visit_journal, visit_payments};
-use super::records::{Changes, JournalRecord, PaymentRecord, Snapshot, StoredOutcome};
+use super::records::{Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
 use super::tables::Tables;
 use super::{CommitReceipt, Genesis, Reader, Store, StoreError};
 
@@ -208,8 +209,31 @@ impl CrashReader {
 }
 
 impl Reader for CrashReader {
-    fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        self.read(Tables::snapshot)
+    fn registry(&self) -> Result<Registry, StoreError> {
+        self.read(Tables::registry)
+    }
+
+    fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError> {
+        self.read(Tables::accounts)?.into_iter().for_each(visit);
+        Ok(())
+    }
+
+    fn for_each_enrolment(&self, visit: &mut dyn FnMut(EnrolmentRecord)) -> Result<(), StoreError> {
+        self.read(Tables::enrolments)?.into_iter().for_each(visit);
+        Ok(())
+    }
+
+    fn for_each_instrument(&self, visit: &mut dyn FnMut(InstrumentId, InstrumentState)) -> Result<(), StoreError> {
+        self.read(Tables::instruments)?.into_iter().for_each(|(id, state)| visit(id, state));
+        Ok(())
+    }
+
+    fn enrolment(&self, id: InstrumentId) -> Result<Option<EnrolmentRecord>, StoreError> {
+        self.read(|tables| tables.enrolment(id))
+    }
+
+    fn inconsistent(&self, detail: &str) -> StoreError {
+        StoreError::Unreadable { path: PATH.to_owned(), detail: detail.to_owned() }
     }
 
     fn outcome(&self, place: Place) -> Result<StoredOutcome, StoreError> {

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use protocol::ids::AccountId;
-use protocol::ledger::instrument::Place;
+use protocol::ids::{AccountId, InstrumentId};
+use protocol::ledger::account::Account;
+use protocol::ledger::instrument::{InstrumentState, Place};
 
-use super::records::{Changes, JournalRecord, PaymentRecord, Snapshot, StoredOutcome};
+use super::records::{Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
 use super::tables::Tables;
 use super::{CommitReceipt, Genesis, Reader, Store, StoreError};
 
@@ -50,8 +51,34 @@ impl MemoryReader {
 }
 
 impl Reader for MemoryReader {
-    fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        Ok(self.tables().snapshot())
+    fn registry(&self) -> Result<Registry, StoreError> {
+        Ok(self.tables().registry())
+    }
+
+    fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError> {
+        let accounts = self.tables().accounts();
+        accounts.into_iter().for_each(visit);
+        Ok(())
+    }
+
+    fn for_each_enrolment(&self, visit: &mut dyn FnMut(EnrolmentRecord)) -> Result<(), StoreError> {
+        let enrolments = self.tables().enrolments();
+        enrolments.into_iter().for_each(visit);
+        Ok(())
+    }
+
+    fn for_each_instrument(&self, visit: &mut dyn FnMut(InstrumentId, InstrumentState)) -> Result<(), StoreError> {
+        let instruments = self.tables().instruments();
+        instruments.into_iter().for_each(|(id, state)| visit(id, state));
+        Ok(())
+    }
+
+    fn enrolment(&self, id: InstrumentId) -> Result<Option<EnrolmentRecord>, StoreError> {
+        Ok(self.tables().enrolment(id))
+    }
+
+    fn inconsistent(&self, detail: &str) -> StoreError {
+        StoreError::Unreadable { path: PATH.to_owned(), detail: detail.to_owned() }
     }
 
     fn outcome(&self, place: Place) -> Result<StoredOutcome, StoreError> {

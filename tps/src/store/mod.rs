@@ -16,9 +16,11 @@ mod tests;
 
 use std::sync::Arc;
 
+use protocol::ids::InstrumentId;
 use protocol::ids::RealmId;
-use protocol::ledger::instrument::Place;
-use records::{Changes, JournalRecord, PaymentRecord, Snapshot, StoredOutcome};
+use protocol::ledger::account::Account;
+use protocol::ledger::instrument::{InstrumentState, Place};
+use records::{Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, Snapshot, StoredOutcome};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -171,11 +173,51 @@ pub trait Store: Send {
 
 /// Reads what was committed.
 pub trait Reader: Send + Sync {
-    /// Everything the server keeps in memory.
+    /// What the server reads at start, but for accounts and instruments.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn snapshot(&self) -> Result<Snapshot, StoreError>;
+    fn registry(&self) -> Result<Registry, StoreError>;
+
+    /// Calls `visit` for every account, in the order of ids.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError>;
+
+    /// Calls `visit` for every instrument as enrolled, in the order of ids.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn for_each_enrolment(&self, visit: &mut dyn FnMut(EnrolmentRecord)) -> Result<(), StoreError>;
+
+    /// Calls `visit` for the state of every instrument that has one, in the order of ids.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn for_each_instrument(&self, visit: &mut dyn FnMut(InstrumentId, InstrumentState)) -> Result<(), StoreError>;
+
+    /// An instrument as enrolled.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn enrolment(&self, id: InstrumentId) -> Result<Option<EnrolmentRecord>, StoreError>;
+
+    /// Everything but the history, read into memory.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let Registry { realm, clock, next_batch, merchants, balances, orders } = self.registry()?;
+        let mut snapshot = Snapshot { realm, clock, next_batch, merchants, balances, orders, ..Snapshot::default() };
+        self.for_each_enrolment(&mut |record| snapshot.enrolments.push(record))?;
+        self.for_each_instrument(&mut |id, state| snapshot.instruments.push((id, state)))?;
+        self.for_each_account(&mut |account| snapshot.accounts.push(account))?;
+        Ok(snapshot)
+    }
+
+    /// An error that says what is wrong with what was read.
+    fn inconsistent(&self, detail: &str) -> StoreError;
 
     /// The outcome of the transaction at `place`.
     ///

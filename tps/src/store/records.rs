@@ -261,7 +261,24 @@ pub struct StoredOutcome {
     pub batch: BatchRecord,
 }
 
-/// Everything the server holds in memory, as read at start.
+/// What the server reads at start, but for instruments and accounts: of those there are many.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Registry {
+    /// The installation; `None` in a store that was never initialised.
+    pub realm: Option<RealmId>,
+    /// Latest batch time.
+    pub clock: Timestamp,
+    /// Number for the next batch.
+    pub next_batch: u64,
+    /// All merchants.
+    pub merchants: Vec<MerchantRecord>,
+    /// All balances that are not customers'.
+    pub balances: Vec<(BalanceKey, i128)>,
+    /// Idempotency keys of the operator's orders.
+    pub orders: Vec<Digest>,
+}
+
+/// Everything but the history, read into memory: for lists of the operator and for tests.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Snapshot {
     /// The installation; `None` in a store that was never initialised.

@@ -8,7 +8,7 @@ use protocol::ledger::instrument::{InstrumentState, Place};
 use protocol::time::Timestamp;
 
 use super::records::{
-    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Snapshot,
+    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Registry,
     StoredOutcome,
 };
 use super::{FIRST_BATCH, Genesis, StoreError};
@@ -65,25 +65,45 @@ impl Tables {
         self.journal.extend(changes.journal.iter().cloned());
     }
 
-    /// What the server holds in memory, each kind in the order of its keys.
-    pub(in crate::store) fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot {
+    /// What there are few of, each kind in the order of its keys.
+    pub(in crate::store) fn registry(&self) -> Registry {
+        let mut registry = Registry {
             realm: Some(self.realm),
             clock: self.clock,
             next_batch: self.batches.last_key_value().map_or(FIRST_BATCH, |(last, _)| last.saturating_add(1)),
-            enrolments: self.enrolments.values().cloned().collect(),
-            instruments: self.instruments.iter().map(|(id, state)| (*id, *state)).collect(),
-            accounts: self.accounts.values().copied().collect(),
             merchants: self.merchants.values().cloned().collect(),
             balances: self.balances.iter().map(|(key, balance)| (*key, *balance)).collect(),
             orders: self.journal.iter().filter_map(|record| record.order).collect::<Vec<Digest>>(),
         };
-        snapshot.enrolments.sort_unstable_by_key(|record| record.id);
-        snapshot.instruments.sort_unstable_by_key(|(id, _)| *id);
-        snapshot.accounts.sort_unstable_by_key(|account| account.id);
-        snapshot.merchants.sort_unstable_by_key(|record| record.id);
-        snapshot.balances.sort_unstable_by_key(|(key, _)| *key);
-        snapshot
+        registry.merchants.sort_unstable_by_key(|record| record.id);
+        registry.balances.sort_unstable_by_key(|(key, _)| *key);
+        registry
+    }
+
+    /// All instruments as enrolled, by id.
+    pub(in crate::store) fn enrolments(&self) -> Vec<EnrolmentRecord> {
+        let mut records: Vec<_> = self.enrolments.values().cloned().collect();
+        records.sort_unstable_by_key(|record| record.id);
+        records
+    }
+
+    /// One instrument as enrolled.
+    pub(in crate::store) fn enrolment(&self, id: InstrumentId) -> Option<EnrolmentRecord> {
+        self.enrolments.get(&id).cloned()
+    }
+
+    /// States of all instruments, by id.
+    pub(in crate::store) fn instruments(&self) -> Vec<(InstrumentId, InstrumentState)> {
+        let mut states: Vec<_> = self.instruments.iter().map(|(id, state)| (*id, *state)).collect();
+        states.sort_unstable_by_key(|(id, _)| *id);
+        states
+    }
+
+    /// All accounts, by id.
+    pub(in crate::store) fn accounts(&self) -> Vec<Account> {
+        let mut accounts: Vec<_> = self.accounts.values().copied().collect();
+        accounts.sort_unstable_by_key(|account| account.id);
+        accounts
     }
 
     /// The outcome of the transaction at `place`; `path` names the store in the error.

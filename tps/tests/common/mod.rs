@@ -21,7 +21,7 @@ use protocol::pin::{ModifiedPin, Modifier, ModifierPart, Pin};
 use protocol::proof::batch::BatchSeed;
 use protocol::proof::verify::{ProofKey, Verifier};
 use protocol::request::{Content, InstrumentKeys, PaymentKind, ProcessorKey, SealedRequest, seal};
-use protocol::response::{Answer, OpenedResponse, open};
+use protocol::response::{Answer, OpenedResponse, ResponseSealer, open};
 use protocol::session::{AgreementPublic, AgreementSecret};
 use protocol::signature::SigningKey;
 use protocol::time::Timestamp;
@@ -34,7 +34,7 @@ use tps::pipeline::prove::{ProofSigner, prove_batch};
 use tps::pipeline::reveal::reveal;
 use tps::pipeline::sequence::sequence_batch;
 use tps::pipeline::verify::verify_batch;
-use tps::pipeline::{AnswerSink, ReplyTo, Sealed};
+use tps::pipeline::{AnswerSink, Outbox, ReplyTo, Sealed};
 use tps::store::{Genesis, Store, StoreError};
 use zeroize::Zeroizing;
 
@@ -89,9 +89,12 @@ pub const CRASHES: [CrashAt; 5] =
 pub struct Answers(pub Mutex<Vec<(u32, Vec<u8>)>>);
 
 impl AnswerSink for Answers {
-    fn answer(&self, request_id: u32, message: Vec<u8>) {
-        self.0.lock().unwrap().push((request_id, message));
+    fn put(&self, request_id: u32, message: &[u8]) -> bool {
+        self.0.lock().unwrap().push((request_id, message.to_vec()));
+        false
     }
+
+    fn send(&self) {}
 }
 
 /// The server's state; a crash forgets all of it but the store.
@@ -111,15 +114,13 @@ impl Server {
 
     /// What a process finds when it starts.
     pub fn start(store: Box<dyn Store>) -> Self {
-        let snapshot = store.reader().snapshot().unwrap();
-        let directory = Directory::default();
-        for record in &snapshot.enrolments {
-            directory.update(record);
-        }
+        let (reader, directory) = (store.reader(), Directory::default());
+        let registry = reader.registry().unwrap();
+        let mut books = Book::load(&reader, &registry, 1, |record| directory.update(record)).unwrap();
         Self {
-            book: Book::from_snapshot(&snapshot, 0, 1),
+            book: books.remove(0),
             directory,
-            clock: BatchClock::new(snapshot.next_batch, snapshot.clock),
+            clock: BatchClock::new(registry.next_batch, registry.clock),
             policy: SignaturePolicy::Required,
             keys: vec![SessionKey::new(SESSION_KEY, session_secret())],
             store,
@@ -132,7 +133,7 @@ impl Server {
 
     pub fn order(&mut self, order: &Order) -> Result<Done, OrderError> {
         let done = self.book.order(order, self.clock.now())?;
-        let changes = self.book.take_changes();
+        let (changes, _) = self.book.take_changes();
         self.store.commit(&changes).unwrap();
         for record in &changes.enrolments {
             self.directory.update(record);
@@ -177,17 +178,18 @@ impl Server {
         if crash == CrashAt::Sequenced {
             return Ok(());
         }
-        let receipt = self.store.commit(&self.book.take_changes())?;
+        let receipt = self.store.commit(&self.book.take_changes().0)?;
         if crash == CrashAt::Committed {
             return Ok(());
         }
         let reader = self.store.reader();
+        let (mut sealer, mut outbox) = (ResponseSealer::default(), Outbox::default());
         for payment in sequenced {
             let payment = payment.committed(&receipt);
             if crash == CrashAt::Revealed {
                 return Ok(());
             }
-            reveal(payment, &*reader)?;
+            reveal(payment, &*reader, &mut sealer, &mut outbox)?;
         }
         Ok(())
     }
@@ -399,9 +401,12 @@ pub fn submit(engine: &tps::pipeline::Engine, message: &[u8]) -> Vec<u8> {
 pub struct ChannelSink(pub crossbeam_channel::Sender<Vec<u8>>);
 
 impl AnswerSink for ChannelSink {
-    fn answer(&self, _request_id: u32, message: Vec<u8>) {
-        let _ = self.0.send(message);
+    fn put(&self, _request_id: u32, message: &[u8]) -> bool {
+        let _ = self.0.send(message.to_vec());
+        false
     }
+
+    fn send(&self) {}
 }
 
 /// Everything that all shards hold, summed: zero, or money was lost or invented.

@@ -83,7 +83,7 @@ impl World {
     }
 
     fn limits(&mut self) -> &mut Limits {
-        self.instrument.limits.get_or_insert_default()
+        std::sync::Arc::make_mut(self.instrument.limits.get_or_insert_default())
     }
 
     fn with(changes: &[&dyn Fn(&mut Self)]) -> Self {

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::hash::{Purpose, tagged};
-use protocol::ids::{AccountId, RealmId};
-use protocol::ledger::instrument::Place;
+use protocol::ids::{AccountId, InstrumentId, RealmId};
+use protocol::ledger::account::Account;
+use protocol::ledger::instrument::{InstrumentState, Place};
 use protocol::time::Timestamp;
 
 use super::high_water::{self, HighWaterMark, Point};
-use super::records::{Changes, JournalRecord, PaymentRecord, Snapshot, StoredOutcome};
+use super::records::{Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
 use super::{CHAIN_VALUES_KEPT, CommitReceipt, FIRST_BATCH, Genesis, Reader, Store, StoreError};
 use columns::{
     Accounts, Balances, Batches, Chain, CommitWriter, Enrolments, Instruments, Journal, Merchants, Meta, Payments,
@@ -243,21 +244,38 @@ impl RocksReader {
 }
 
 impl Reader for RocksReader {
-    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+    fn registry(&self) -> Result<Registry, StoreError> {
         let (disk, view) = (&self.shared.disk, self.view()?);
-        let mut snapshot = Snapshot {
+        let mut registry = Registry {
             realm: Some(RealmId(meta(disk, &view, MetaKey::Realm)?)),
             clock: Timestamp(u64::from_le_bytes(meta(disk, &view, MetaKey::Clock)?)),
             next_batch: view.last_key::<Batches>()?.map_or(FIRST_BATCH, |last| last.saturating_add(1)),
-            ..Snapshot::default()
+            ..Registry::default()
         };
-        view.for_each::<Enrolments>(|_, record| snapshot.enrolments.push(record))?;
-        view.for_each::<Instruments>(|id, state| snapshot.instruments.push((id, state)))?;
-        view.for_each::<Accounts>(|_, account| snapshot.accounts.push(account))?;
-        view.for_each::<Merchants>(|_, record| snapshot.merchants.push(record))?;
-        view.for_each::<Balances>(|key, balance| snapshot.balances.push((key, balance)))?;
-        view.for_each::<Journal>(|_, record| snapshot.orders.extend(record.order))?;
-        Ok(snapshot)
+        view.for_each::<Merchants>(|_, record| registry.merchants.push(record))?;
+        view.for_each::<Balances>(|key, balance| registry.balances.push((key, balance)))?;
+        view.for_each::<Journal>(|_, record| registry.orders.extend(record.order))?;
+        Ok(registry)
+    }
+
+    fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError> {
+        self.view()?.for_each::<Accounts>(|_, account| visit(account))
+    }
+
+    fn for_each_enrolment(&self, visit: &mut dyn FnMut(EnrolmentRecord)) -> Result<(), StoreError> {
+        self.view()?.for_each::<Enrolments>(|_, record| visit(record))
+    }
+
+    fn for_each_instrument(&self, visit: &mut dyn FnMut(InstrumentId, InstrumentState)) -> Result<(), StoreError> {
+        self.view()?.for_each::<Instruments>(visit)
+    }
+
+    fn enrolment(&self, id: InstrumentId) -> Result<Option<EnrolmentRecord>, StoreError> {
+        self.view()?.get::<Enrolments>(&id)
+    }
+
+    fn inconsistent(&self, detail: &str) -> StoreError {
+        self.shared.disk.unreadable(detail)
     }
 
     fn outcome(&self, place: Place) -> Result<StoredOutcome, StoreError> {

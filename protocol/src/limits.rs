@@ -12,6 +12,9 @@ pub const PROOF_VERSION: u8 = 1;
 pub const ALPN: &[u8] = b"quittance/1";
 /// UDP port of a TPS, unless configured.
 pub const TPS_PORT: u16 = 4433;
+/// Largest UDP payload that both sides take: what a jumbo frame of 9,000 bytes carries over IPv6. Each side finds out by
+/// itself whether the path has room for it; a packet costs about the same whatever its size.
+pub const UDP_PAYLOAD_BYTES_MAX: u16 = 8_952;
 
 /// Largest amount of one payment, in smallest units: balances of `i128` then hold any number of them.
 pub const AMOUNT_MAX: u64 = 1_000_000_000_000_000;

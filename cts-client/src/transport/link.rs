@@ -1,7 +1,7 @@
 //! One QUIC connection with its one stream. It ends once, and is then replaced by another.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use bytes::{Buf, BytesMut};
 use protocol::frame::{FRAME_HEADER_BYTES, Frame, frame_header};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{SERVER_NAME, TransportError};
+use super::{SERVER_NAME, TransportError, client_endpoint};
 
 /// Frames that wait for the network at most; more senders wait before them.
 const WRITE_QUEUE_FRAMES: usize = 4_096;
@@ -68,9 +68,7 @@ impl Link {
         early: bool,
     ) -> Result<Self, TransportError> {
         let unreachable = |error: &dyn std::fmt::Display| TransportError::Unreachable(error.to_string());
-        let local: SocketAddr =
-            if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-        let endpoint = quinn::Endpoint::client(local).map_err(|error| TransportError::Socket(error.to_string()))?;
+        let endpoint = client_endpoint(address)?;
         let connecting = endpoint.connect_with(config, address, SERVER_NAME).map_err(|error| unreachable(&error))?;
         let (confirm, confirmed) = watch::channel(false);
         let connecting = if early { connecting.into_0rtt() } else { Err(connecting) };

@@ -1,5 +1,6 @@
 //! TLS towards the TPS: its own certificate, pinned, and nothing else.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,25 @@ pub(super) fn client_config(server_certificate: &[u8]) -> Result<quinn::ClientCo
     // The TPS opens no streams and sends no datagrams.
     transport.max_concurrent_bidi_streams(0u8.into());
     transport.max_concurrent_uni_streams(0u8.into());
+    let mut discovery = quinn::MtuDiscoveryConfig::default();
+    discovery.upper_bound(protocol::limits::UDP_PAYLOAD_BYTES_MAX);
+    transport.mtu_discovery_config(Some(discovery));
     config.transport_config(Arc::new(transport));
     Ok(config)
+}
+
+/// A UDP socket for connections to `address`. Must be called within a tokio runtime.
+///
+/// # Errors
+/// [`TransportError::Socket`].
+pub fn client_endpoint(address: SocketAddr) -> Result<quinn::Endpoint, TransportError> {
+    let local: SocketAddr =
+        if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let endpoint = UdpSocket::bind(local).and_then(|socket| {
+        let mut config = quinn::EndpointConfig::default();
+        let size = config.max_udp_payload_size(protocol::limits::UDP_PAYLOAD_BYTES_MAX);
+        size.map_err(std::io::Error::other)?;
+        quinn::Endpoint::new(config, None, socket, Arc::new(quinn::TokioRuntime))
+    });
+    endpoint.map_err(|error| TransportError::Socket(error.to_string()))
 }

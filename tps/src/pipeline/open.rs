@@ -40,7 +40,8 @@ impl SessionKey {
 
 /// A request whose open half was read; the customer's half is sealed.
 pub struct Sealed {
-    request: ReceivedRequest,
+    /// In a box, because it passes through queues and is a third of a kilobyte.
+    request: Box<ReceivedRequest>,
     reply: ReplyTo,
 }
 
@@ -54,7 +55,7 @@ impl Sealed {
             if request.open.route != 0 { Err(ErrorCode::Moved) } else { Ok(request) }
         });
         match parsed {
-            Ok(request) => Some(Self { request, reply }),
+            Ok(request) => Some(Self { request: Box::new(request), reply }),
             Err(code) => {
                 reply.refuse(code, 0);
                 None
@@ -75,7 +76,7 @@ impl Sealed {
 
 /// A request whose customer's half is open. Only [`open_batch`] makes one.
 pub struct Opened {
-    pub(super) request: ReceivedRequest,
+    pub(super) request: Box<ReceivedRequest>,
     pub(super) half: CustomerHalf,
     pub(super) signed: SignedBytes,
     pub(super) session: PaymentSession,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
 use crossbeam_channel::{Receiver, Sender};
-use protocol::limits::BATCH_REQUESTS_MAX;
 use protocol::proof::batch::BatchSeed;
 use protocol::response::ResponseSealer;
 use protocol::time::Timestamp;
@@ -25,6 +24,13 @@ use crate::book::Book;
 use crate::counters::Counters;
 use crate::store::records::Changes;
 use crate::store::{Reader, Store};
+
+/// Requests that a worker takes at once. Beyond this the cost of one hardly falls any more, while tables of points outgrow
+/// the second-level cache, and everybody waits for the last (`docs/performance.md`).
+const REQUESTS_PER_BATCH_MAX: usize = 256;
+const _: () = assert!(REQUESTS_PER_BATCH_MAX <= protocol::limits::BATCH_REQUESTS_MAX);
+/// Decisions after which a sequencer hands over, whatever else waits.
+const SEQUENCED_PER_GROUP_MAX: usize = 4 * REQUESTS_PER_BATCH_MAX;
 
 /// What the threads share.
 pub(super) struct Shared {
@@ -78,7 +84,7 @@ pub(super) fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencer
     let stages = &shared.counters.stages;
     while let Ok(first) = requests.recv() {
         let mut sealed = vec![first];
-        sealed.extend(requests.try_iter().take(BATCH_REQUESTS_MAX - 1));
+        sealed.extend(requests.try_iter().take(REQUESTS_PER_BATCH_MAX - 1));
         CrashPoint::Received.reached();
         let received = sealed.len();
         let opened = open_batch(sealed, &shared.keys.session);
@@ -121,7 +127,7 @@ pub(super) fn run_sequencer(mut book: Book, shared: &Shared, input: &Receiver<Se
                     }
                 }
             }
-            if sequenced.len() >= 8 * BATCH_REQUESTS_MAX {
+            if sequenced.len() >= SEQUENCED_PER_GROUP_MAX {
                 break;
             }
         }

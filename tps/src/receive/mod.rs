@@ -95,8 +95,13 @@ impl Listener {
     ) -> Result<Self, ReceiveError> {
         let server = tls::server_config(certificate_der, private_key_pkcs8_der)?;
         let address = config.listen;
-        let endpoint =
-            quinn::Endpoint::server(server, address).map_err(|error| ReceiveError::Bind { address, error })?;
+        let bound = std::net::UdpSocket::bind(address).and_then(|socket| {
+            let mut endpoint = quinn::EndpointConfig::default();
+            let size = endpoint.max_udp_payload_size(protocol::limits::UDP_PAYLOAD_BYTES_MAX);
+            size.map_err(std::io::Error::other)?;
+            quinn::Endpoint::new(endpoint, Some(server), socket, Arc::new(quinn::TokioRuntime))
+        });
+        let endpoint = bound.map_err(|error| ReceiveError::Bind { address, error })?;
         let budgets = Budgets::new(config.open_requests_per_connection_max, config.open_requests_per_address_max);
         let activations = activation::Desk::start(Arc::clone(&engine), realm, policy);
         let shared = Shared { engine, budgets, activations, frames: config.frames };

@@ -39,6 +39,9 @@ pub(super) fn server_config(
     transport.max_concurrent_uni_streams(0u8.into());
     transport.max_idle_timeout(IDLE_TIMEOUT.try_into().ok());
     transport.datagram_receive_buffer_size(None);
+    let mut discovery = quinn::MtuDiscoveryConfig::default();
+    discovery.upper_bound(protocol::limits::UDP_PAYLOAD_BYTES_MAX);
+    transport.mtu_discovery_config(Some(discovery));
     server.transport_config(Arc::new(transport));
     Ok(server)
 }

@@ -1,0 +1,459 @@
+//! Four numbers modulo p = 2^255 - 19, one per lane: five limbs of 51 bits, which are doubles when they are multiplied.
+//!
+//! # Why doubles
+//!
+//! AVX2 multiplies integers of 32 bits only, so a product takes ten limbs: 100 multiplications and as many additions. A
+//! fused multiplication of doubles gives 53 bits. The upper and the lower half of an exact product of two 51-bit limbs
+//! are two such instructions and a subtraction, and five limbs make 25 products:
+//!
+//! * high = a b + H with H = 1.5 * 2^103. While |a b| <= 2^102, the result is within \[2^103, 2^104\], where doubles are
+//!   2^51 apart: it is H + x 2^51, where x is a b / 2^51 rounded. Its BITS, taken as an integer, are those of H plus x.
+//! * low = a b + (H + L - high) with L = 1.5 * 2^52. The bracket is L - x 2^51, which is exact. As |a b - x 2^51| <= 2^50
+//!   (2^51 in other rounding modes), the result is within \[2^52, 2^53\], where every integer is a double: it is exact,
+//!   and its bits are those of L plus the lower half.
+//!
+//! So halves are summed up as integers, modulo 2^64, and what H and L contribute to a sum is a constant, taken off once.
+//!
+//! # Secrets
+//!
+//! No operand or result is subnormal, infinite or no number: the cases in which the time of these instructions depends on
+//! the data. Zero is not such a case. Nothing depends on the rounding mode (see above) or on "flush to zero".
+//!
+//! # Bounds
+//!
+//! `Carried`: |limb| <= 2^50 + 2^17. `Uncarried`: |limb| < 2^58. Products of a carried number with the difference of two
+//! carried numbers are allowed: (2^50 + 2^17)(2^51 + 2^18) < 2^102. The emulation checks this for every instruction.
+
+use super::vector::*;
+use crate::entry::Entry;
+
+/// Numbers worked on at once.
+pub(crate) const LANES: usize = 4;
+
+/// The highest rounding constant, see above.
+const H: f64 = 1.5 * (1_u128 << 103) as f64;
+/// The lower one.
+const L: f64 = 1.5 * (1_u64 << 52) as f64;
+const LIMB_MASK: u64 = (1 << 51) - 1;
+/// 2^50: limbs are cut such that they are centred around 0.
+const CENTRE: u64 = 1 << 50;
+/// 1024 p: its limbs are above 2^61 - 2^15, so added to sums of limbs below 2^60 they make them positive.
+const BIAS: [u64; 5] = multiple_of_p(1024);
+
+const fn multiple_of_p(times: u64) -> [u64; 5] {
+    let limb = times * LIMB_MASK;
+    [times * (LIMB_MASK - 18), limb, limb, limb, limb]
+}
+
+/// What H and L contribute to each limb of a product whose column k consists of `counts[k]` lower halves, and the next
+/// of as many upper halves; with its sign changed.
+const fn contributions(counts: [u64; 10]) -> [u64; 5] {
+    let mut columns = [0_u64; 10];
+    let mut k = 0;
+    while k < 9 {
+        columns[k] = columns[k].wrapping_add(counts[k].wrapping_mul(L.to_bits()));
+        columns[k + 1] = columns[k + 1].wrapping_add(counts[k].wrapping_mul(H.to_bits()));
+        k += 1;
+    }
+    let mut limbs = [0; 5];
+    let mut k = 0;
+    while k < 5 {
+        limbs[k] = columns[k].wrapping_add(columns[k + 5].wrapping_mul(19)).wrapping_neg();
+        k += 1;
+    }
+    limbs
+}
+
+const fn plus_bias_and_centre(limbs: [u64; 5]) -> [u64; 5] {
+    let mut sum = [0; 5];
+    let mut k = 0;
+    while k < 5 {
+        sum[k] = limbs[k].wrapping_add(BIAS[k]).wrapping_add(CENTRE);
+        k += 1;
+    }
+    sum
+}
+
+const MULTIPLY: [u64; 5] = contributions([1, 2, 3, 4, 5, 4, 3, 2, 1, 0]);
+const SQUARE: [u64; 5] = contributions([1, 1, 2, 2, 3, 2, 2, 1, 1, 0]);
+const MULTIPLY_BIASED: [u64; 5] = plus_bias_and_centre(MULTIPLY);
+const SQUARE_BIASED: [u64; 5] = plus_bias_and_centre(SQUARE);
+const NOTHING_BIASED: [u64; 5] = plus_bias_and_centre([0; 5]);
+
+/// Numbers ready for multiplication: doubles with integer values, |limb| <= 2^50 + 2^17.
+#[derive(Clone, Copy)]
+pub(crate) struct Carried([Float; 5]);
+
+/// Products and sums of few products: integers in two's complement, |limb| < 2^58.
+#[derive(Clone, Copy)]
+pub(crate) struct Uncarried([Integer; 5]);
+
+/// Per lane all bits or none.
+#[derive(Clone, Copy)]
+pub(crate) struct Mask(Integer);
+
+/// Adds the lower halves of products to one sum and the upper halves to the next.
+macro_rules! column {
+    ($order:ident, $low:ident, $high:ident, $($a:expr, $b:expr),*) => {
+        // Starts when the column before is done. Left alone, the compiler calculates all products first, and keeps them
+        // in memory until it adds them up: half as fast.
+        ($high, $order) = in_order($high, $order);
+        $(
+            let high = fused($a, $b, $order);
+            let low = fused($a, $b, minus(splat_float(H + L), high));
+            $high = add($high, bits(high));
+            $low = add($low, bits(low));
+        )*
+    };
+}
+
+lanes! {
+    /// 19 a + constant, since 2^255 = 19.
+    fn folded(a: Integer, constant: u64) -> Integer {
+        add(add(add(splat(constant), a), add(a, a)), shift_left::<4>(a))
+    }
+
+    /// Carries limbs to which bias and centre were added: they are positive.
+    fn carry_biased(limbs: &[Integer; 5]) -> Carried {
+        let mut carried = [splat_float(0.0); 5];
+        let mut carry = multiply_halves(shift_right::<51>(limbs[4]), splat(19));
+        for k in 0..5 {
+            let cut = add(and(limbs[k], splat(LIMB_MASK)), carry);
+            carry = shift_right::<51>(limbs[k]);
+            // 0 <= cut < 2^51 + 19 * 2^12: with the exponent of 2^52 in front it is the double 2^52 + cut.
+            let float = float(or(cut, splat(((1_u64 << 52) as f64).to_bits())));
+            carried[k] = minus(float, splat_float(((1_u64 << 52) + CENTRE) as f64));
+        }
+        Carried(carried)
+    }
+
+    /// Limbs of a b plus `constants`, from the highest column to the lowest.
+    fn products(a: &Carried, b: &Carried, constants: &[u64; 5]) -> [Integer; 5] {
+        let (a, b) = (&a.0, &b.0);
+        let mut order = splat_float(H);
+        let (mut t5, mut t6, mut t7, mut t8, mut t9) = (splat(0), splat(0), splat(0), splat(0), splat(0));
+        column!(order, t8, t9, a[4], b[4]);
+        let mut t4 = folded(t9, constants[4]);
+        column!(order, t7, t8, a[4], b[3], a[3], b[4]);
+        let mut t3 = folded(t8, constants[3]);
+        column!(order, t6, t7, a[4], b[2], a[3], b[3], a[2], b[4]);
+        let mut t2 = folded(t7, constants[2]);
+        column!(order, t5, t6, a[4], b[1], a[3], b[2], a[2], b[3], a[1], b[4]);
+        let mut t1 = folded(t6, constants[1]);
+        column!(order, t4, t5, a[4], b[0], a[3], b[1], a[2], b[2], a[1], b[3], a[0], b[4]);
+        let mut t0 = folded(t5, constants[0]);
+        column!(order, t3, t4, a[3], b[0], a[2], b[1], a[1], b[2], a[0], b[3]);
+        column!(order, t2, t3, a[2], b[0], a[1], b[1], a[0], b[2]);
+        column!(order, t1, t2, a[1], b[0], a[0], b[1]);
+        column!(order, t0, t1, a[0], b[0]);
+        [t0, t1, t2, t3, t4]
+    }
+
+    /// Limbs of a^2 plus `constants`.
+    fn squares(a: &Carried, constants: &[u64; 5]) -> [Integer; 5] {
+        let a = &a.0;
+        let double = [plus(a[0], a[0]), plus(a[1], a[1]), plus(a[2], a[2]), plus(a[3], a[3])];
+        let mut order = splat_float(H);
+        let (mut t5, mut t6, mut t7, mut t8, mut t9) = (splat(0), splat(0), splat(0), splat(0), splat(0));
+        column!(order, t8, t9, a[4], a[4]);
+        let mut t4 = folded(t9, constants[4]);
+        column!(order, t7, t8, a[4], double[3]);
+        let mut t3 = folded(t8, constants[3]);
+        column!(order, t6, t7, a[4], double[2], a[3], a[3]);
+        let mut t2 = folded(t7, constants[2]);
+        column!(order, t5, t6, a[4], double[1], a[3], double[2]);
+        let mut t1 = folded(t6, constants[1]);
+        column!(order, t4, t5, a[4], double[0], a[3], double[1], a[2], a[2]);
+        let mut t0 = folded(t5, constants[0]);
+        column!(order, t3, t4, a[3], double[0], a[2], double[1]);
+        column!(order, t2, t3, a[2], double[0], a[1], a[1]);
+        column!(order, t1, t2, a[1], double[0]);
+        column!(order, t0, t1, a[0], a[0]);
+        [t0, t1, t2, t3, t4]
+    }
+
+    /// a b.
+    pub(crate) fn multiply(a: &Carried, b: &Carried) -> Carried {
+        carry_biased(&products(a, b, &MULTIPLY_BIASED))
+    }
+
+    /// a b, for a sum or difference that is carried afterwards. A limb is at most 2^50 (10 + 19 * 9) < 2^58.
+    pub(crate) fn multiply_uncarried(a: &Carried, b: &Carried) -> Uncarried {
+        Uncarried(products(a, b, &MULTIPLY))
+    }
+
+    /// a^2.
+    pub(crate) fn square(a: &Carried) -> Carried {
+        carry_biased(&squares(a, &SQUARE_BIASED))
+    }
+
+    /// a^2, as `multiply_uncarried`.
+    pub(crate) fn square_uncarried(a: &Carried) -> Uncarried {
+        Uncarried(squares(a, &SQUARE))
+    }
+
+    /// The same numbers with small limbs.
+    pub(crate) fn carry(a: &Uncarried) -> Carried {
+        let mut limbs = a.0;
+        for k in 0..5 {
+            limbs[k] = add(limbs[k], splat(NOTHING_BIASED[k]));
+        }
+        carry_biased(&limbs)
+    }
+
+    /// The same numbers, for sums with uncarried ones.
+    pub(crate) fn uncarry(a: &Carried) -> Uncarried {
+        let mut limbs = [splat(0); 5];
+        for k in 0..5 {
+            limbs[k] = subtract(bits(plus(a.0[k], splat_float(L))), splat(L.to_bits()));
+        }
+        Uncarried(limbs)
+    }
+
+    /// 2 a, for a sum or the left side of a difference.
+    pub(crate) fn twice(a: &Uncarried) -> Uncarried {
+        let mut limbs = a.0;
+        for limb in &mut limbs {
+            *limb = add(*limb, *limb);
+        }
+        Uncarried(limbs)
+    }
+
+    /// a + b.
+    pub(crate) fn sum(a: &Uncarried, b: &Uncarried) -> Carried {
+        let mut limbs = a.0;
+        for k in 0..5 {
+            limbs[k] = add(add(limbs[k], splat(NOTHING_BIASED[k])), b.0[k]);
+        }
+        carry_biased(&limbs)
+    }
+
+    /// a - b.
+    pub(crate) fn difference(a: &Uncarried, b: &Uncarried) -> Carried {
+        let mut limbs = a.0;
+        for k in 0..5 {
+            limbs[k] = add(subtract(limbs[k], b.0[k]), splat(NOTHING_BIASED[k]));
+        }
+        carry_biased(&limbs)
+    }
+
+    /// a - b, to be multiplied with a carried number and for nothing else: |limb| <= 2^51 + 2^18.
+    pub(crate) fn factor_difference(a: &Carried, b: &Carried) -> Carried {
+        let mut limbs = a.0;
+        for k in 0..5 {
+            limbs[k] = minus(limbs[k], b.0[k]);
+        }
+        Carried(limbs)
+    }
+
+    /// -a.
+    pub(crate) fn negate(a: &Carried) -> Carried {
+        factor_difference(&Carried([splat_float(0.0); 5]), a)
+    }
+
+    /// a + 121665 e, where e is a carried number or a `factor_difference`.
+    pub(crate) fn plus_121665_times(a: &Uncarried, e: &Carried) -> Carried {
+        let factor = splat_float(121665.0);
+        let mut limbs = a.0;
+        let mut high = splat(H.to_bits());
+        for k in 0..5 {
+            // The constants of the upper half below (or none) and of this lower half, taken off with the bias added.
+            limbs[k] = add(add(limbs[k], high), splat(NOTHING_BIASED[k].wrapping_sub(H.to_bits()).wrapping_sub(L.to_bits())));
+            let upper = fused(e.0[k], factor, splat_float(H));
+            let lower = fused(e.0[k], factor, minus(splat_float(H + L), upper));
+            high = bits(upper);
+            limbs[k] = add(limbs[k], bits(lower));
+        }
+        // The last upper half is below 2^18 in magnitude.
+        limbs[0] = add(limbs[0], folded(subtract(high, splat(H.to_bits())), 0));
+        carry_biased(&limbs)
+    }
+
+    /// 0.
+    pub(crate) fn zero() -> Carried {
+        Carried([splat_float(0.0); 5])
+    }
+
+    /// The same number in all lanes, from limbs below 2^51.
+    pub(crate) fn constant(limbs: &[u64; 5]) -> Carried {
+        let mut vectors = [splat(0); 5];
+        for k in 0..5 {
+            vectors[k] = splat(limbs[k]);
+        }
+        carry(&Uncarried(vectors))
+    }
+
+    /// One number per lane, from limbs below 2^51.
+    pub(crate) fn from_limbs(limbs: &[[u64; LANES]; 5]) -> Carried {
+        let mut vectors = [splat(0); 5];
+        for k in 0..5 {
+            vectors[k] = load(&limbs[k]);
+        }
+        carry(&Uncarried(vectors))
+    }
+
+    /// Limbs of the number below p.
+    fn canonical(a: &Carried) -> [Integer; 5] {
+        let mut r = uncarry(a).0;
+        for k in 0..5 {
+            r[k] = add(r[k], splat(multiple_of_p(4)[k]));
+        }
+        // Twice, for a carry into limb 0 that ripples through.
+        for _ in 0..2 {
+            for k in 0..4 {
+                r[k + 1] = add(r[k + 1], shift_right::<51>(r[k]));
+                r[k] = and(r[k], splat(LIMB_MASK));
+            }
+            r[0] = add(r[0], multiply_halves(shift_right::<51>(r[4]), splat(19)));
+            r[4] = and(r[4], splat(LIMB_MASK));
+        }
+        // Now below 2^255 + 2^51, at most once too large: it is if adding 19 carries out of the last limb.
+        let mut carry = shift_right::<51>(add(r[0], splat(19)));
+        for limb in &r[1..] {
+            carry = shift_right::<51>(add(*limb, carry));
+        }
+        r[0] = add(r[0], multiply_halves(carry, splat(19)));
+        for k in 0..4 {
+            r[k + 1] = add(r[k + 1], shift_right::<51>(r[k]));
+            r[k] = and(r[k], splat(LIMB_MASK));
+        }
+        r[4] = and(r[4], splat(LIMB_MASK));
+        r
+    }
+
+    /// The limbs of each number, in the form below p.
+    pub(crate) fn to_limbs(a: &Carried) -> [[u64; LANES]; 5] {
+        let vectors = canonical(a);
+        let mut limbs = [[0; LANES]; 5];
+        for k in 0..5 {
+            store(vectors[k], &mut limbs[k]);
+        }
+        limbs
+    }
+
+    /// Where a = 0.
+    pub(crate) fn is_zero(a: &Carried) -> Mask {
+        let limbs = canonical(a);
+        let mut any = limbs[0];
+        for limb in &limbs[1..] {
+            any = or(any, *limb);
+        }
+        Mask(equal(any, splat(0)))
+    }
+
+    /// Where the form of a below p is odd, which the standard calls negative.
+    pub(crate) fn is_odd(a: &Carried) -> Mask {
+        Mask(equal(and(canonical(a)[0], splat(1)), splat(1)))
+    }
+
+    /// All lanes, where `bit` is 1, or none, where it is 0. Without branches.
+    pub(crate) fn mask_of_bit(bit: u8) -> Mask {
+        Mask(splat(u64::from(bit).wrapping_neg()))
+    }
+
+    /// The lanes whose bits are set.
+    pub(crate) fn mask_of_lanes(lanes: u8) -> Mask {
+        let one_each = load(&[1, 2, 4, 8]);
+        Mask(equal(and(splat(u64::from(lanes)), one_each), one_each))
+    }
+
+    /// A bit per lane.
+    pub(crate) fn lanes_of_mask(mask: Mask) -> u8 {
+        highest_bits(mask.0)
+    }
+
+    /// `if_set` in the lanes of the mask, `if_clear` in the others. Without branches.
+    pub(crate) fn select(mask: Mask, if_clear: &Carried, if_set: &Carried) -> Carried {
+        let mut limbs = if_clear.0;
+        for k in 0..5 {
+            let (clear, set) = (bits(if_clear.0[k]), bits(if_set.0[k]));
+            limbs[k] = float(xor(clear, and(xor(clear, set), mask.0)));
+        }
+        Carried(limbs)
+    }
+}
+
+/// Limbs of numbers as they are in registers, lane by lane.
+pub(crate) type Words = [[u64; LANES]; 5];
+
+lanes! {
+    /// The limbs as they are in the registers, to be read back by [`from_words`].
+    pub(crate) fn to_words(a: &Carried) -> Words {
+        let mut words = [[0; LANES]; 5];
+        for k in 0..5 {
+            store(bits(a.0[k]), &mut words[k]);
+        }
+        words
+    }
+
+    /// What [`to_words`] wrote, possibly in other lanes.
+    pub(crate) fn from_words(words: &Words) -> Carried {
+        let mut limbs = [splat_float(0.0); 5];
+        for k in 0..5 {
+            limbs[k] = float(load(&words[k]));
+        }
+        Carried(limbs)
+    }
+
+    /// Loads one entry per lane; the negatives of the points in the lanes of `negative`.
+    pub(crate) fn load_entries(entries: &[&Entry; LANES], negative: u8) -> [Carried; 4] {
+        let rows = |block: usize| {
+            let mut rows = [splat(0); 4];
+            for (lane, row) in rows.iter_mut().enumerate() {
+                // The first two blocks change places in a negative.
+                let exchanged = usize::from(negative >> lane & 1) & usize::from(block < 2);
+                *row = load(&entries[lane].0.as_chunks::<4>().0[block ^ exchanged]);
+            }
+            transpose(rows)
+        };
+        let blocks = [rows(0), rows(1), rows(2), rows(3)];
+        let last = rows(4);
+        let mask = mask_of_lanes(negative).0;
+        let exchange = and(xor(last[0], last[1]), mask);
+        let last = [xor(last[0], exchange), xor(last[1], exchange), last[2], last[3]];
+        let sign = and(mask, splat(1 << 63));
+        let mut coordinates = [zero(); 4];
+        for c in 0..4 {
+            for k in 0..4 {
+                coordinates[c].0[k] = float(blocks[c][k]);
+            }
+            coordinates[c].0[4] = float(last[c]);
+        }
+        for k in 0..5 {
+            coordinates[3].0[k] = float(xor(bits(coordinates[3].0[k]), sign));
+        }
+        coordinates
+    }
+
+    /// Writes one entry per lane.
+    pub(crate) fn store_entries(coordinates: &[Carried; 4], entries: &mut [Entry; LANES]) {
+        for block in 0..5 {
+            let mut rows = [splat(0); 4];
+            for k in 0..4 {
+                rows[k] = bits(if block < 4 { coordinates[block].0[k] } else { coordinates[k].0[4] });
+            }
+            let rows = transpose(rows);
+            for lane in 0..LANES {
+                store(rows[lane], &mut entries[lane].0.as_chunks_mut::<4>().0[block]);
+            }
+        }
+    }
+}
+
+/// What tests need to know of the limbs.
+#[cfg(test)]
+pub(crate) mod limits {
+    use super::{LANES, Words};
+
+    /// The documented bounds of a carried limb.
+    pub(crate) const LIMB_MAX: i64 = (1 << 50) + (1 << 17);
+    pub(crate) const LIMB_MIN: i64 = -LIMB_MAX;
+
+    pub(crate) fn words(limbs: &[[i64; LANES]; 5]) -> Words {
+        limbs.map(|limb| limb.map(|value| (value as f64).to_bits()))
+    }
+
+    pub(crate) fn limbs(words: &Words) -> [[i64; LANES]; 5] {
+        words.map(|limb| limb.map(|bits| f64::from_bits(bits) as i64))
+    }
+}

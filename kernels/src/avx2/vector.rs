@@ -1,0 +1,146 @@
+//! The instructions used, one function each, on vectors of four lanes. `emulated/avx2/vector.rs` has the same functions
+//! for any processor, with checks of the operands.
+
+use core::arch::x86_64::*;
+
+use crate::entry::Entry;
+
+/// Four 64-bit integers.
+pub(crate) type Integer = __m256i;
+/// Four doubles.
+pub(crate) type Float = __m256d;
+
+lanes! {
+    pub(crate) fn splat(value: u64) -> Integer {
+        _mm256_set1_epi64x(value.cast_signed())
+    }
+
+    pub(crate) fn splat_float(value: f64) -> Float {
+        _mm256_set1_pd(value)
+    }
+
+    /// Wraps around.
+    pub(crate) fn add(a: Integer, b: Integer) -> Integer {
+        _mm256_add_epi64(a, b)
+    }
+
+    /// Wraps around, and is meant to.
+    pub(crate) fn wrapping_add(a: Integer, b: Integer) -> Integer {
+        _mm256_add_epi64(a, b)
+    }
+
+    /// Rotates by RIGHT to the right, which is by LEFT = 64 - RIGHT to the left.
+    pub(crate) fn rotate<const RIGHT: i32, const LEFT: i32>(a: Integer) -> Integer {
+        const { assert!(RIGHT + LEFT == 64) };
+        _mm256_or_si256(_mm256_srli_epi64::<RIGHT>(a), _mm256_slli_epi64::<LEFT>(a))
+    }
+
+    /// Wraps around.
+    pub(crate) fn subtract(a: Integer, b: Integer) -> Integer {
+        _mm256_sub_epi64(a, b)
+    }
+
+    pub(crate) fn and(a: Integer, b: Integer) -> Integer {
+        _mm256_and_si256(a, b)
+    }
+
+    pub(crate) fn or(a: Integer, b: Integer) -> Integer {
+        _mm256_or_si256(a, b)
+    }
+
+    pub(crate) fn xor(a: Integer, b: Integer) -> Integer {
+        _mm256_xor_si256(a, b)
+    }
+
+    /// Fills with zeros: for numbers that are not negative, and for bits.
+    pub(crate) fn shift_right<const BITS: i32>(a: Integer) -> Integer {
+        _mm256_srli_epi64::<BITS>(a)
+    }
+
+    pub(crate) fn shift_left<const BITS: i32>(a: Integer) -> Integer {
+        _mm256_slli_epi64::<BITS>(a)
+    }
+
+    /// The product of the lower halves.
+    pub(crate) fn multiply_halves(a: Integer, b: Integer) -> Integer {
+        _mm256_mul_epu32(a, b)
+    }
+
+    /// a b + c, rounded once.
+    pub(crate) fn fused(a: Float, b: Float, c: Float) -> Float {
+        _mm256_fmadd_pd(a, b, c)
+    }
+
+    pub(crate) fn plus(a: Float, b: Float) -> Float {
+        _mm256_add_pd(a, b)
+    }
+
+    pub(crate) fn minus(a: Float, b: Float) -> Float {
+        _mm256_sub_pd(a, b)
+    }
+
+    /// The bits of a double, unchanged.
+    pub(crate) fn bits(a: Float) -> Integer {
+        _mm256_castpd_si256(a)
+    }
+
+    /// The double of these bits.
+    pub(crate) fn float(a: Integer) -> Float {
+        _mm256_castsi256_pd(a)
+    }
+
+    /// Per lane: all bits set where a = b, none where not.
+    pub(crate) fn equal(a: Integer, b: Integer) -> Integer {
+        _mm256_cmpeq_epi64(a, b)
+    }
+
+    /// Bit i is the highest bit of lane i.
+    pub(crate) fn highest_bits(a: Integer) -> u8 {
+        _mm256_movemask_pd(_mm256_castsi256_pd(a)).to_le_bytes()[0]
+    }
+
+    /// Returns both as they are, but makes the compiler finish `first` before it starts what uses the new `then`.
+    pub(crate) fn in_order(first: Integer, then: Float) -> (Integer, Float) {
+        let (mut first, mut then) = (first, then);
+        // SAFETY: consists of a comment; the operands stay as they are.
+        unsafe {
+            core::arch::asm!(
+                "/* {0} {1} */", inout(ymm_reg) first, inout(ymm_reg) then,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        (first, then)
+    }
+
+    /// Row i, column j becomes row j, column i.
+    pub(crate) fn transpose(rows: [Integer; 4]) -> [Integer; 4] {
+        let low_left = _mm256_unpacklo_epi64(rows[0], rows[1]);
+        let high_left = _mm256_unpackhi_epi64(rows[0], rows[1]);
+        let low_right = _mm256_unpacklo_epi64(rows[2], rows[3]);
+        let high_right = _mm256_unpackhi_epi64(rows[2], rows[3]);
+        [
+            _mm256_permute2x128_si256::<0x20>(low_left, low_right),
+            _mm256_permute2x128_si256::<0x20>(high_left, high_right),
+            _mm256_permute2x128_si256::<0x31>(low_left, low_right),
+            _mm256_permute2x128_si256::<0x31>(high_left, high_right),
+        ]
+    }
+
+    pub(crate) fn load(lanes: &[u64; 4]) -> Integer {
+        // SAFETY: reads the 32 bytes of the array, at any alignment.
+        unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
+    }
+
+    /// Starts to bring an entry into the nearest cache.
+    pub(crate) fn prefetch(entry: &Entry) {
+        let start = core::ptr::from_ref(entry).cast::<i8>();
+        for offset in [0, 64, size_of::<Entry>() - 1] {
+            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset));
+        }
+    }
+
+    pub(crate) fn store(a: Integer, lanes: &mut [u64; 4]) {
+        // SAFETY: writes the 32 bytes of the array, at any alignment.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), a) }
+    }
+}

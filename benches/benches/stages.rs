@@ -70,7 +70,7 @@ fn signatures(criterion: &mut Criterion) {
     let requests: Vec<OpenedRequest> = (0..1024).map(opened_request).collect();
     let items: Vec<Item<'_>> = requests
         .iter()
-        .map(|request| Item { key: &request.key, message: &request.signed, signature: &request.signature })
+        .map(|request| Item { key: request.key.enrolled(), message: &request.signed, signature: &request.signature })
         .collect();
     group.throughput(Throughput::Elements(1));
     group.bench_function("single", |bencher| {

@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "vectors that do not parse are failing tests")]
 
+use kernels::{Backend, Name};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use protocol::signature::{
-    BATCH_CHUNK_ITEMS_MAX, BatchReport, Clause, CustomerKey, CustomerRole, Domain, Item, Signature, SigningKey, judge,
-    verify, verify_batch,
+    BATCH_CHUNK_ITEMS_MAX, BatchReport, Clause, CustomerKey, CustomerRole, Domain, EnrolledKey, Item, Signature,
+    SigningKey, judge, verify, verify_batch, verify_batch_with,
 };
 use serde::Deserialize;
 
@@ -32,13 +33,20 @@ impl Signed {
     }
 
     fn item(&self) -> Item<'_> {
-        Item { key: &self.key, message: &self.message, signature: &self.signature }
+        Item { key: self.key.enrolled(), message: &self.message, signature: &self.signature }
     }
 }
 
+/// The report that all backends with instructions of this processor share.
 fn batch(signed: &[Signed], seed: [u8; 32]) -> BatchReport {
     let items: Vec<_> = signed.iter().map(Signed::item).collect();
-    verify_batch(DOMAIN, &items, seed)
+    let report = verify_batch(DOMAIN, &items, seed);
+    for name in [Name::Ifma, Name::Avx2, Name::Portable] {
+        if let Some(backend) = Backend::forced(name) {
+            assert_eq!(verify_batch_with(backend, DOMAIN, &items, seed), report, "{name}");
+        }
+    }
+    report
 }
 
 /// Checks every item on every path, and the documented bound on the work.
@@ -233,4 +241,49 @@ fn batches_longer_than_a_chunk_keep_their_order() {
     }
     signed[7].signature.0[63] = 0xff;
     assert_agreement(&signed, [6; 32]);
+}
+
+/// All frozen cases at once, then each between honest ones, on the emulations of backends this processor may lack.
+#[test]
+fn emulated_backends_agree() {
+    let mut signed = constructed();
+    signed.extend((0..40).map(Signed::honest));
+    let items: Vec<_> = signed.iter().map(Signed::item).collect();
+    let expected = verify_batch_with(Backend::PORTABLE, DOMAIN, &items, [3; 32]);
+    assert!(expected.verdicts.iter().any(Result::is_ok) && !expected.all_valid());
+    for backend in [Name::EmulatedIfma, Name::EmulatedAvx2].map(|name| Backend::forced(name).unwrap()) {
+        assert_eq!(verify_batch_with(backend, DOMAIN, &items, [3; 32]), expected, "{}", backend.name());
+        for (item, verdict) in items.iter().zip(&expected.verdicts).take(items.len() - 40).step_by(4) {
+            let mut batch = items[items.len() - 8..].to_vec();
+            batch[5] = *item;
+            let report = verify_batch_with(backend, DOMAIN, &batch, [4; 32]);
+            assert_eq!(report.verdicts[5], *verdict, "{}", backend.name());
+            assert!((0..8).all(|i| i == 5 || report.verdicts[i].is_ok()), "{}", backend.name());
+        }
+    }
+}
+
+/// The bytes of a damaged store: the batch applies clauses 1 to 3 too.
+#[test]
+fn keys_that_are_none_break_the_clause_that_the_arbiter_names() {
+    let honest: Vec<_> = (0..9).map(Signed::honest).collect();
+    let mut clauses = Vec::new();
+    for low in 0..=0xff_u8 {
+        for rest in [0, 0xff, 0x7f] {
+            let mut bytes = [rest; 32];
+            (bytes[0], bytes[31]) = (low, rest & 0x7f | low & 0x80);
+            let key = EnrolledKey::from_store(bytes);
+            let mut items: Vec<_> = honest.iter().map(Signed::item).collect();
+            items[4].key = &key;
+            let judged = judge(DOMAIN, &bytes, &honest[4].message, &honest[4].signature);
+            let report = verify_batch(DOMAIN, &items, [8; 32]);
+            for (i, verdict) in report.verdicts.into_iter().enumerate() {
+                assert_eq!(verdict, if i == 4 { judged } else { Ok(()) }, "{bytes:x?}");
+            }
+            clauses.extend(judged.err());
+        }
+    }
+    for clause in [Clause::KeyNotCanonical, Clause::KeyNotOnCurve, Clause::KeySmallOrder, Clause::Equation] {
+        assert!(clauses.contains(&clause), "no case for {clause:?}");
+    }
 }

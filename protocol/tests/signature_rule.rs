@@ -346,7 +346,7 @@ fn every_path_gives_the_constructed_verdict() {
     let prefix = Domain::REQUEST_FOR_PAYMENT.prefix();
     let honest = Parts::honest("companion", b"companion").case("companion", Ok(()));
     let companion = CustomerKey::parse(&honest.public).unwrap();
-    let companion = Item { key: &companion, message: b"companion", signature: &Signature(honest.signature) };
+    let companion = Item { key: companion.enrolled(), message: b"companion", signature: &Signature(honest.signature) };
     for case in &cases {
         let body = case.message.strip_prefix(prefix).unwrap();
         let signature = Signature(case.signature);
@@ -362,7 +362,7 @@ fn every_path_gives_the_constructed_verdict() {
         };
         let verdict = verify(&key, Domain::REQUEST_FOR_PAYMENT, body, &signature);
         assert_eq!(verdict, case.expected, "single, {}", case.name);
-        let item = Item { key: &key, message: body, signature: &signature };
+        let item = Item { key: key.enrolled(), message: body, signature: &signature };
         for size in [1, 2, 9, 100] {
             for position in [0, size / 2, size - 1] {
                 let mut items = vec![companion; size];

@@ -70,6 +70,14 @@ impl AgreementSecret {
         AgreementPublic(x25519_dalek::PublicKey::from(&secret).to_bytes())
     }
 
+    /// The secret shared with each of `others`; zeros where the key is of small order, which the caller must refuse.
+    fn agree_with_each(&self, others: &[AgreementPublic]) -> Zeroizing<Vec<[u8; 32]>> {
+        let publics: Vec<[u8; 32]> = others.iter().map(|other| other.0).collect();
+        let mut shared = Zeroizing::new(vec![[0; 32]; others.len()]);
+        kernels::x25519(kernels::Backend::best(), &self.0, &publics, &mut shared);
+        shared
+    }
+
     /// The secret shared with the holder of `other`.
     ///
     /// # Errors

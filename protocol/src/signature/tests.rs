@@ -4,6 +4,7 @@
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::Signer;
+use kernels::{Backend, Name};
 use serde::Deserialize;
 
 use super::arbiter::judge_prefixed;
@@ -19,10 +20,14 @@ fn agreed_verdict(public: &[u8; 32], message: &[u8], signature: &Signature) -> V
         Err(error) => assert_eq!(judged, Err(error.clause().unwrap())),
         Ok(key) => {
             assert_eq!(judged, verify_prefixed(&key, b"", message, signature));
-            let item = Item { key: &key, message, signature };
-            for copies in [1, 2, 7] {
-                let report = verify_batch_prefixed(b"", &vec![item; copies], &[7; 32]);
-                assert_eq!(report.verdicts, vec![judged; copies]);
+            let item = Item { key: key.enrolled(), message, signature };
+            for backend in Backend::available() {
+                // Emulations are slow: one batch, that makes use of lanes.
+                let is_emulated = matches!(backend.name(), Name::EmulatedIfma | Name::EmulatedAvx2);
+                for copies in if is_emulated { vec![5] } else { vec![1, 2, 5, 18] } {
+                    let report = verify_batch_prefixed(backend, b"", &vec![item; copies], &[7; 32]);
+                    assert_eq!(report.verdicts, vec![judged; copies], "{}", backend.name());
+                }
             }
         }
     }

@@ -2,15 +2,15 @@
 
 use dashmap::DashMap;
 use protocol::ids::InstrumentId;
-use protocol::signature::CustomerKey;
+use protocol::signature::EnrolledKey;
 use zeroize::Zeroizing;
 
 use crate::store::records::{ActivationState, EnrolmentRecord};
 
 /// What a worker needs to check a request of one instrument.
 pub struct DirectoryEntry {
-    /// The customer's public key.
-    pub key: CustomerKey,
+    /// The customer's public key, as it was checked at enrolment.
+    pub key: EnrolledKey,
     /// The key of the device tag.
     pub device_key: Zeroizing<[u8; 32]>,
 }
@@ -26,7 +26,7 @@ impl Directory {
     pub fn update(&self, record: &EnrolmentRecord) {
         let key = match &record.activation {
             ActivationState::Active { signing_public, device_key, .. } if !record.revoked => {
-                CustomerKey::from_enrolled(*signing_public).ok().map(|key| (key, device_key))
+                Some((EnrolledKey::from_store(*signing_public), device_key))
             }
             _ => None,
         };

@@ -2,7 +2,7 @@
 
 use protocol::enrolment::SignaturePolicy;
 use protocol::ledger::decision::Authentication;
-use protocol::signature::{Domain, Item, Signature, verify_batch as verify_signatures};
+use protocol::signature::{Domain, EnrolledKey, Item, Signature, verify_batch as verify_signatures};
 
 use super::directory::Directory;
 use super::open::Opened;
@@ -27,7 +27,7 @@ pub fn verify_batch(
         .map(|request| {
             let entry = directory.get(request.half.instrument)?;
             let tagged = request.half.device_tag_holds(&entry.device_key, &request.signed);
-            tagged.then(|| (entry.key.clone(), request.half.signature()))
+            tagged.then(|| (entry.key, request.half.signature()))
         })
         .collect();
 
@@ -39,7 +39,7 @@ pub fn verify_batch(
         })
         .collect();
 
-    let signed: Vec<(usize, &protocol::signature::CustomerKey, &Signature)> = entries
+    let signed: Vec<(usize, &EnrolledKey, &Signature)> = entries
         .iter()
         .enumerate()
         .filter_map(|(position, entry)| {

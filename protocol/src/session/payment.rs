@@ -1,11 +1,15 @@
 //! The session of one request-for-payment: CTS and TPS, randomised on the customer's end only (paper section 4; K-45).
 
+use std::sync::LazyLock;
+
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{AgreementPublic, AgreementSecret, NoSharedSecret};
-use crate::hash::Purpose;
+use crate::hash::{Derivation, Purpose};
+
+static SESSION_KEYS: LazyLock<Derivation> = LazyLock::new(|| Derivation::new(Purpose::PAYMENT_SESSION));
 
 /// Length of an authentication tag of AES-256-GCM and AES-256-GCM-SIV, in bytes.
 pub const SEAL_TAG_BYTES: usize = 16;
@@ -68,10 +72,7 @@ impl PaymentSession {
     /// The session out of a shared secret that was computed elsewhere, for example for many requests at once.
     pub fn from_shared(shared: &[u8; 32], ephemeral: &AgreementPublic, processor: &AgreementPublic) -> Self {
         let mut keys = zeroize::Zeroizing::new([0; 96]);
-        let mut hasher = blake3::Hasher::new_derive_key(Purpose::PAYMENT_SESSION.text());
-        hasher.update(shared).update(&ephemeral.0).update(&processor.0);
-        hasher.finalize_xof().fill(&mut keys[..]);
-        hasher.zeroize();
+        SESSION_KEYS.fill(&[shared, &ephemeral.0, &processor.0], &mut keys[..]);
         let part = |index: usize| {
             let mut key = [0; 32];
             key.copy_from_slice(&keys[index * 32..(index + 1) * 32]);

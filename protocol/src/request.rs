@@ -279,10 +279,25 @@ pub fn seal(
     processor: &ProcessorKey,
     ephemeral: AgreementSecret,
 ) -> Result<SealedRequest, NoSharedSecret> {
+    let public = ephemeral.public();
+    let session = PaymentSession::for_customer(ephemeral, &processor.public)?;
+    Ok(seal_with_session(content, count, keys, pin, processor, &public, session))
+}
+
+/// The same with a session that was agreed elsewhere, for example for very many requests. `ephemeral` is the public key
+/// that the session belongs to; neither may ever be used again.
+pub fn seal_with_session(
+    content: &Content,
+    count: u64,
+    keys: &InstrumentKeys,
+    pin: ModifiedPin,
+    processor: &ProcessorKey,
+    ephemeral: &AgreementPublic,
+    session: PaymentSession,
+) -> SealedRequest {
     let mut bytes = vec![0; REQUEST_BYTES];
     OpenHalf::new(content, processor.id, processor.route).encode_into(&mut bytes);
-    bytes[OPEN_BYTES..ASSOCIATED_BYTES].copy_from_slice(&ephemeral.public().0);
-    let session = PaymentSession::for_customer(ephemeral, &processor.public)?;
+    bytes[OPEN_BYTES..ASSOCIATED_BYTES].copy_from_slice(&ephemeral.0);
 
     let signed = signed_bytes(keys.instrument, count, content.customer_part, &bytes[..ASSOCIATED_BYTES]);
     let signature = keys.signing.as_ref().map_or([0; 64], |key| key.sign(Domain::REQUEST_FOR_PAYMENT, &signed).0);
@@ -301,7 +316,7 @@ pub fn seal(
     half.encode_into(customer);
     seal_tag.copy_from_slice(&session.seal_request(associated, customer));
     let hash = Digest(REQUEST.hash(&bytes));
-    Ok(SealedRequest { bytes, hash, session })
+    SealedRequest { bytes, hash, session }
 }
 
 /// A request as received: its open half was read, its sealed half not yet.

@@ -39,7 +39,8 @@ impl AdminClient {
                 "the server went away ({error}) before it answered: look with a `list` or `show` command whether it was done"
             ))
         };
-        let mut line = serde_json::to_vec(request).map_err(|error| AdminError::bad_input(error.to_string()))?;
+        let line = serde_json::to_vec(request).map_err(|error| AdminError::bad_input(error.to_string()))?;
+        let mut line = Zeroizing::new(line);
         line.push(b'\n');
         self.stream.get_mut().write_all(&line).map_err(lost)?;
         let mut answer = Zeroizing::new(Vec::new());

@@ -13,7 +13,7 @@ use protocol::time::Timestamp;
 use zeroize::Zeroize;
 
 use crate::audit::AuditReport;
-use views::{AccountView, InstrumentView, MerchantView, Money, StatusView};
+use views::{AccountView, CountersView, ImportedView, InstrumentView, MerchantView, Money, StatusView};
 
 /// Longest line in either direction, in bytes: a list of a hundred thousand accounts fits.
 pub const LINE_BYTES_MAX: usize = 64 << 20;
@@ -80,6 +80,11 @@ pub enum AdminRequest {
         valid_ms: u64,
         /// `host:port` of this TPS in the bundle; empty means those of the configuration.
         addresses: Vec<String>,
+    },
+    /// Imports instruments that an issuer personalised itself, all of one shard.
+    ImportInstruments {
+        /// Canonical bytes of a list of [`crate::book::import::ImportRow`], hexadecimal.
+        rows: Secret,
     },
     /// All instruments, or those of one account.
     ListInstruments {
@@ -157,6 +162,8 @@ pub enum AdminRequest {
     },
     /// What the server does.
     Status,
+    /// The counters of [`AdminRequest::Status`] alone: no book is read, so that asking every second disturbs no payment.
+    Counters,
     /// Replays the log and compares it with the book.
     Audit {
         /// Rebuild every proof and verify its signature, too.
@@ -201,6 +208,8 @@ pub enum AdminResponse {
         /// End of the activation code.
         expires_at_ms: Timestamp,
     },
+    /// Instruments of an issuer.
+    Imported(ImportedView),
     /// One instrument.
     Instrument(InstrumentView),
     /// Several instruments.
@@ -235,6 +244,8 @@ pub enum AdminResponse {
     },
     /// What the server does.
     Status(Box<StatusView>),
+    /// What was counted.
+    Counters(CountersView),
     /// Result of an audit.
     Audit(AuditReport),
     /// Done; nothing to tell.
@@ -336,6 +347,7 @@ error_codes! {
     protocol::money::MoneyError => |_| AdminErrorCode::BadInput;
     protocol::codec::DecodeError => |_| AdminErrorCode::BadInput;
     protocol::certificate::CertificateError => |_| AdminErrorCode::BadInput;
+    crate::book::import::ImportError => |_| AdminErrorCode::Refused;
     crate::book::orders::OrderError => |error| {
         use crate::book::orders::OrderError;
         match error {

@@ -14,8 +14,8 @@ use super::{AdminError, AdminReply};
 use crate::data_directory::{DataDirectory, DataError};
 use crate::operator::Operator;
 
-/// Longest request in bytes: everything but a certificate request is far shorter.
-const REQUEST_BYTES_MAX: u64 = 1 << 20;
+/// Longest request in bytes: ten thousand rows of an import fit, each with the longest label.
+const REQUEST_BYTES_MAX: u64 = 8 << 20;
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 64;
 
@@ -85,7 +85,7 @@ async fn serve(stream: UnixStream, operator: Arc<Operator>, mut stop: watch::Rec
     let (reading, mut writing) = stream.into_split();
     let mut reading = BufReader::new(reading);
     loop {
-        let mut line = Vec::new();
+        let mut line = Zeroizing::new(Vec::new());
         let mut limited = (&mut reading).take(REQUEST_BYTES_MAX);
         let read = tokio::select! {
             read = limited.read_until(b'\n', &mut line) => read,
@@ -97,7 +97,7 @@ async fn serve(stream: UnixStream, operator: Arc<Operator>, mut stop: watch::Rec
         let too_long = line.last() != Some(&b'\n');
         let operator = Arc::clone(&operator);
         let reply = if too_long {
-            AdminReply::Error(AdminError::bad_input("the request is cut off, or longer than 1 MiB"))
+            AdminReply::Error(AdminError::bad_input("the request is cut off, or longer than 8 MiB"))
         } else {
             let executed = tokio::task::spawn_blocking(move || execute(&operator, &line)).await;
             executed.unwrap_or_else(|_| AdminReply::Error(AdminError::refused("the command failed within the server")))

@@ -117,6 +117,19 @@ pub struct InstrumentView {
     pub enrolled_at_ms: Timestamp,
 }
 
+/// What an import did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ImportedView {
+    /// Instruments that are new.
+    pub instruments: u64,
+    /// Rows whose instrument was there already; they changed nothing.
+    pub already_there: u64,
+    /// Accounts opened.
+    pub accounts: u64,
+    /// Opening balances, summed per asset.
+    pub credited: Vec<Money>,
+}
+
 /// A merchant.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MerchantView {
@@ -216,4 +229,21 @@ pub struct StatusView {
     pub key_set_number: u64,
     /// What needs the operator's attention.
     pub warnings: Vec<StatusWarning>,
+}
+
+/// What was counted since the start, without a look into any book.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CountersView {
+    /// Milliseconds since the start.
+    pub uptime_ms: u64,
+    /// Number of the last commit.
+    pub last_commit: u64,
+    /// Counters by name.
+    pub counters: BTreeMap<String, u64>,
+    /// Processor time of the whole process since its start, user and system.
+    #[serde(default)]
+    pub cpu_us: u64,
+    /// What went through each stage of the data path since the start, in its order.
+    #[serde(default)]
+    pub stages: Vec<StageView>,
 }

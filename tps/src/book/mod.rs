@@ -5,6 +5,7 @@
 
 mod accounts;
 mod dense;
+pub mod import;
 mod instruments;
 pub mod orders;
 pub mod pay;

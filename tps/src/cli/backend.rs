@@ -23,7 +23,21 @@ pub(super) fn call(context: &Context, request: AdminRequest) -> Result<AdminResp
     let data = context.data()?;
     match reach(&data)? {
         Reached::Server(mut client) => client.call(&request),
-        Reached::Database(store) => directly(&data, store, request),
+        Reached::Database(store) => on_database(&data, store, |operator| operator.execute(request)),
+    }
+}
+
+/// Has commands carried out one after another, over one connection or one opening of the database.
+pub(super) fn call_many<T>(
+    context: &Context,
+    commands: impl FnOnce(&mut dyn FnMut(AdminRequest) -> Result<AdminResponse, AdminError>) -> Result<T, AdminError>,
+) -> Result<T, AdminError> {
+    let data = context.data()?;
+    match reach(&data)? {
+        Reached::Server(mut client) => commands(&mut |request| client.call(&request)),
+        Reached::Database(store) => {
+            on_database(&data, store, |operator| commands(&mut |request| operator.execute(request)))
+        }
     }
 }
 
@@ -67,8 +81,12 @@ fn reach(data: &DataDirectory) -> Result<Reached, AdminError> {
     }
 }
 
-/// Starts an engine without a listener, carries the command out and closes everything in order.
-fn directly(data: &DataDirectory, store: Box<dyn Store>, request: AdminRequest) -> Result<AdminResponse, AdminError> {
+/// Starts an engine without a listener, has commands carried out and closes everything in order.
+fn on_database<T>(
+    data: &DataDirectory,
+    store: Box<dyn Store>,
+    commands: impl FnOnce(&Operator) -> Result<T, AdminError>,
+) -> Result<T, AdminError> {
     let realm = data.realm()?;
     let config = Config::load(&data.config_file(), realm.shards, &Overrides::default())?;
     if store.reader().registry()?.realm.is_some_and(|found| found != realm.realm) {
@@ -78,7 +96,7 @@ fn directly(data: &DataDirectory, store: Box<dyn Store>, request: AdminRequest) 
     let engine_config = EngineConfig { workers: 1, ..config.engine(realm.shards) };
     let engine = Arc::new(Engine::start(store, keys, engine_config)?);
     let operator = Operator::new(engine, data.clone(), realm, &config, None);
-    let result = operator.execute(request);
+    let result = commands(&operator);
     crate::serve::drain(operator.into_engine())
         .map_err(|error| AdminError::new(AdminErrorCode::Unavailable, error.to_string()))?;
     result

@@ -70,6 +70,12 @@ pub(super) enum InstrumentCommand {
         #[arg(long = "address", value_name = "HOST:PORT")]
         addresses: Vec<String>,
     },
+    /// Import instruments that you personalised yourself, from a CSV file
+    #[command(after_help = super::import::HELP)]
+    Import {
+        /// The file; it holds secrets, so its mode must be 600
+        file: PathBuf,
+    },
     /// List instruments
     List {
         /// Only those of this account
@@ -127,6 +133,7 @@ impl InstrumentCommand {
                 let request = AdminRequest::Enrol { account, label, limits, valid_ms: valid.0, addresses };
                 return enrol(context, request, bundle);
             }
+            Self::Import { file } => return super::import::import(context, &file),
             Self::NewPin { instrument, digits, quiet } => {
                 let response = backend::call(context, AdminRequest::NewPin { instrument, digits })?;
                 match &response {

@@ -5,6 +5,7 @@
 
 mod account;
 mod backend;
+mod import;
 mod instrument;
 mod key;
 mod merchant;

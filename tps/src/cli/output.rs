@@ -9,7 +9,7 @@ use protocol::time::Timestamp;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::admin::views::{AccountView, InstrumentView, LimitsView, MerchantView, StatusView};
+use crate::admin::views::{AccountView, ImportedView, InstrumentView, LimitsView, MerchantView, StatusView};
 use crate::admin::{AdminError, AdminErrorCode, AdminResponse};
 use crate::audit::AuditReport;
 
@@ -110,6 +110,7 @@ fn describe(response: &AdminResponse) -> String {
             ])
         }
         AdminResponse::Enrolled { instrument, .. } => facts(&[("instrument", instrument.to_string())]),
+        AdminResponse::Imported(imported) => describe_import(imported),
         AdminResponse::Instrument(instrument) => describe_instrument(instrument),
         AdminResponse::Instruments { instruments } => instrument_table(instruments),
         AdminResponse::Pin { instrument, pin } => format!(
@@ -128,9 +129,22 @@ fn describe(response: &AdminResponse) -> String {
             facts(&[("merchant", merchant.to_string()), ("certified", format!("until {valid_until_ms}"))])
         }
         AdminResponse::Status(status) => describe_status(status),
+        AdminResponse::Counters(counted) => {
+            facts(&counted.counters.iter().map(|(name, count)| (name.as_str(), count.to_string())).collect::<Vec<_>>())
+        }
         AdminResponse::Audit(report) => describe_audit(report),
         AdminResponse::Done => "Done.\n".to_owned(),
     }
+}
+
+fn describe_import(imported: &ImportedView) -> String {
+    let credited: Vec<String> = imported.credited.iter().map(ToString::to_string).collect();
+    facts(&[
+        ("imported", format!("{} instruments", imported.instruments)),
+        ("already there", format!("{}; nothing changed for them", imported.already_there)),
+        ("opened", format!("{} accounts", imported.accounts)),
+        ("credited", if credited.is_empty() { "nothing".to_owned() } else { credited.join(", ") }),
+    ])
 }
 
 fn describe_account(account: &AccountView) -> String {

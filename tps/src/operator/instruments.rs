@@ -23,6 +23,14 @@ use crate::store::records::{ActivationState, EnrolmentRecord};
 
 /// Longest label of an instrument, in bytes.
 const LABEL_BYTES_MAX: usize = 64;
+
+/// Whether `label` may name an instrument.
+pub(super) fn check_label(label: &str) -> Result<(), AdminError> {
+    if label.trim().is_empty() || label.len() > LABEL_BYTES_MAX || label.chars().any(char::is_control) {
+        return Err(AdminError::bad_input(format!("a label has 1 to {LABEL_BYTES_MAX} bytes, for example `agent 3`")));
+    }
+    Ok(())
+}
 /// Longest validity of an activation code.
 const BUNDLE_DAYS_MAX: u64 = 30;
 
@@ -165,11 +173,7 @@ impl Operator {
         addresses: Vec<String>,
     ) -> Result<AdminResponse, AdminError> {
         let account = self.account(account)?;
-        if label.trim().is_empty() || label.len() > LABEL_BYTES_MAX || label.chars().any(char::is_control) {
-            return Err(AdminError::bad_input(format!(
-                "a label has 1 to {LABEL_BYTES_MAX} bytes, for example `agent 3`"
-            )));
-        }
+        check_label(&label)?;
         if valid_ms == 0 || valid_ms > BUNDLE_DAYS_MAX * DAY_MS {
             return Err(AdminError::bad_input(format!("a bundle is valid for at most {BUNDLE_DAYS_MAX} days")));
         }

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod ids;
+pub mod import;
 pub mod installation;
 mod instruments;
 mod merchants;
@@ -91,6 +92,7 @@ impl Operator {
             AdminRequest::Enrol { account, label, limits, valid_ms, addresses } => {
                 self.enrol(&account, label, &limits, valid_ms, addresses)
             }
+            AdminRequest::ImportInstruments { rows } => self.import(&rows),
             AdminRequest::ListInstruments { account } => self.list_instruments(account.as_deref()),
             AdminRequest::ShowInstrument { instrument } => self.show_instrument(&instrument),
             AdminRequest::Limit { instrument, limits } => self.limit(&instrument, &limits),
@@ -107,6 +109,7 @@ impl Operator {
             AdminRequest::Suspend { merchant } => self.suspend(&merchant),
             AdminRequest::Reinstate { merchant } => self.reinstate(&merchant),
             AdminRequest::Status => self.status(),
+            AdminRequest::Counters => self.counted(),
             AdminRequest::Audit { proofs } => {
                 Ok(AdminResponse::Audit(crate::audit::audit(&self.engine, &self.data, &self.realm, proofs)?))
             }

@@ -9,7 +9,7 @@ use protocol::response::Reason;
 use protocol::time::{DAY_MS, Timestamp};
 
 use super::Operator;
-use crate::admin::views::{StageView, StatusView, StatusWarning, SumView};
+use crate::admin::views::{CountersView, StageView, StatusView, StatusWarning, SumView};
 use crate::admin::{AdminError, AdminResponse};
 use crate::keys::{KeyRing, issued, role_name};
 use crate::pipeline::engine::Intake;
@@ -95,6 +95,16 @@ impl Operator {
             key_set_number: issued.number,
             warnings: self.warnings(now, issued.expires_at_ms)?,
         })))
+    }
+
+    pub(super) fn counted(&self) -> Result<AdminResponse, AdminError> {
+        Ok(AdminResponse::Counters(CountersView {
+            uptime_ms: self.engine.now().since(self.started_at),
+            last_commit: self.engine.reader().last_commit()?,
+            counters: self.counters(),
+            cpu_us: process_cpu_us(),
+            stages: self.stages(),
+        }))
     }
 
     fn sum_view(&self, asset: Asset, sum: Sums) -> SumView {

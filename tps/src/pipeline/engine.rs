@@ -19,6 +19,7 @@ use super::threads::{
     AbortOnPanic, Group, SequencerInput, Shared, Work, run_committer, run_revealer, run_sequencer, run_worker,
 };
 use crate::book::Book;
+use crate::book::import::{ImportError, ImportRow, Imported};
 use crate::book::orders::{Done, Order, OrderError};
 use crate::counters::Counters;
 use crate::store::records::MerchantRecord;
@@ -208,6 +209,27 @@ impl Engine {
             self.tell_other_shards(&record);
         }
         Ok(done)
+    }
+
+    /// Imports a chunk of one shard's instruments and waits until it is durable; `None` where the server is about to stop.
+    /// Blocks; not for a network thread.
+    ///
+    /// # Errors
+    /// [`ImportError`], with nothing changed.
+    pub fn import(&self, rows: Vec<ImportRow>) -> Option<Result<Imported, ImportError>> {
+        let shards = self.shared.config.shards;
+        let shard = rows.first()?.instrument.shard_key() % shards;
+        let outcome = self.on_shard(shard, move |book, now| {
+            let imported = book.import(&rows, shards, now)?;
+            let records: Vec<_> =
+                imported.instruments.iter().filter_map(|id| book.enrolment(*id).ok().flatten()).collect();
+            Ok((imported, records))
+        })?;
+        Some(outcome.map(|(imported, records)| {
+            // On this thread: reading a key takes longer than everything that the shard's thread did with it.
+            records.iter().for_each(|record| self.shared.directory.update(record));
+            imported
+        }))
     }
 
     /// Merchants stand in every shard's book; shard 0 keeps them durable.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod harness;
+mod importing;
 mod installing;
 mod judging;
 mod serving;

@@ -29,7 +29,7 @@ pub enum Name {
     Ifma,
     /// Four lanes with AVX2 and fused multiplication.
     Avx2,
-    /// One after the other, with `curve25519-dalek` and `sha2`.
+    /// One after the other, with `aws-lc-rs`, `curve25519-dalek` and `sha2`.
     Portable,
     /// The arithmetic of [`Name::Ifma`] without its instructions, checked and slow: for tests.
     #[cfg(any(test, feature = "emulation"))]

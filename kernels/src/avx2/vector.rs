@@ -99,6 +99,16 @@ lanes! {
         _mm256_movemask_pd(_mm256_castsi256_pd(a)).to_le_bytes()[0]
     }
 
+    /// Returns the operand, of which the compiler then knows nothing.
+    pub(crate) fn opaque(a: Integer) -> Integer {
+        let mut a = a;
+        // SAFETY: consists of a comment; the operand stays as it is.
+        unsafe {
+            core::arch::asm!("/* {0} */", inout(ymm_reg) a, options(pure, nomem, nostack, preserves_flags));
+        }
+        a
+    }
+
     /// Returns both as they are, but makes the compiler finish `first` before it starts what uses the new `then`.
     pub(crate) fn in_order(first: Integer, then: Float) -> (Integer, Float) {
         let (mut first, mut then) = (first, then);

@@ -14,7 +14,7 @@
 //! A range whose sum does not vanish is halved: the left half is computed, the right half is the difference, and halves
 //! that vanish are accepted. Ranges of at most `SINGLES_ITEMS_MAX` are checked one by one. The same coefficients serve
 //! all ranges, since the halves are fixed before the coefficients are drawn: with at most 2 n ranges the probability
-//! that any wrong signature is accepted stays below 2 n / 2^128, at most 2^-117.
+//! that any wrong signature is accepted stays below 2 n / 2^128, at most 2^-119.
 //!
 //! # What bad signatures can cost
 //!
@@ -42,7 +42,8 @@ use super::{Clause, CustomerRole, Domain, EnrolledKey, Signature, Verdict, encod
 /// while tables outgrow the cache.
 pub const BATCH_CHUNK_ITEMS_MAX: usize = 256;
 
-/// Smaller equations are calculated without vectors: what they cost at least is worth it only from here on.
+/// Smaller equations are calculated without vectors: a sum in lanes costs some 100 microseconds before the first item,
+/// which pays from here on.
 const VECTOR_ITEMS_MIN: usize = 4;
 
 /// In a search, ranges up to this length are checked one by one: halving on costs about as much.
@@ -89,7 +90,7 @@ pub struct BatchWork {
 /// `seed` makes the coefficients. It must be 32 fresh secret bytes of a cryptographic random source, not known to any
 /// customer before the signatures are fixed. As a second line, the coefficients also depend on the whole batch (keyed
 /// BLAKE3 over keys, signatures and hashes), so a seed used twice, or even known, still leaves an attacker no better way
-/// than trying 2^117 batches.
+/// than trying 2^119 batches.
 ///
 /// Takes a time that depends on the input, all of which is public. Memory is bounded by [`BATCH_CHUNK_ITEMS_MAX`] but
 /// for the verdicts.

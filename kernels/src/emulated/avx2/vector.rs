@@ -126,6 +126,10 @@ pub(crate) fn highest_bits(a: Integer) -> u8 {
     a.0.iter().enumerate().map(|(i, a)| ((a >> 63) as u8) << i).sum()
 }
 
+pub(crate) fn opaque(a: Integer) -> Integer {
+    a
+}
+
 pub(crate) fn in_order(first: Integer, then: Float) -> (Integer, Float) {
     (first, then)
 }

@@ -18,7 +18,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// QUIC configuration that trusts the certificate `server_certificate` (DER) alone. Tickets of earlier connections are kept
 /// in memory, for resumption and early data; never on disk.
-pub(super) fn client_config(server_certificate: &[u8]) -> Result<quinn::ClientConfig, TransportError> {
+///
+/// # Errors
+/// [`TransportError::Certificate`].
+pub fn client_config(server_certificate: &[u8]) -> Result<quinn::ClientConfig, TransportError> {
     let unusable = |error: &dyn std::fmt::Display| TransportError::Certificate(error.to_string());
     let mut anchors = rustls::RootCertStore::empty();
     anchors.add(CertificateDer::from(server_certificate.to_vec())).map_err(|error| unusable(&error))?;

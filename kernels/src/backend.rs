@@ -87,9 +87,11 @@ impl Choice {
         for name in [Name::Ifma, Name::Avx2] {
             let obstacle = match Backend::forced(name) {
                 None => Obstacle::NotSupported,
-                Some(backend) => match self_test::run(backend) {
-                    Ok(()) => return Self { backend, passed_over },
-                    Err(what) => Obstacle::Wrong(what),
+                // Results that make no sense at all may end in a panic.
+                Some(backend) => match std::panic::catch_unwind(|| self_test::run(backend)) {
+                    Ok(Ok(())) => return Self { backend, passed_over },
+                    Ok(Err(what)) => Obstacle::Wrong(what),
+                    Err(_) => Obstacle::Wrong("a calculation that broke off"),
                 },
             };
             passed_over.push((name, obstacle));

@@ -24,61 +24,12 @@
 //! `Carried`: |limb| <= 2^50 + 2^17. `Uncarried`: |limb| < 2^58. Products of a carried number with the difference of two
 //! carried numbers are allowed: (2^50 + 2^17)(2^51 + 2^18) < 2^102. The emulation checks this for every instruction.
 
+use super::rounding::*;
 use super::vector::*;
 use crate::entry::Entry;
 
 /// Numbers worked on at once.
 pub(crate) const LANES: usize = 4;
-
-/// The highest rounding constant, see above.
-const H: f64 = 1.5 * (1_u128 << 103) as f64;
-/// The lower one.
-const L: f64 = 1.5 * (1_u64 << 52) as f64;
-const LIMB_MASK: u64 = (1 << 51) - 1;
-/// 2^50: limbs are cut such that they are centred around 0.
-const CENTRE: u64 = 1 << 50;
-/// 1024 p: its limbs are above 2^61 - 2^15, so added to sums of limbs below 2^60 they make them positive.
-const BIAS: [u64; 5] = multiple_of_p(1024);
-
-const fn multiple_of_p(times: u64) -> [u64; 5] {
-    let limb = times * LIMB_MASK;
-    [times * (LIMB_MASK - 18), limb, limb, limb, limb]
-}
-
-/// What H and L contribute to each limb of a product whose column k consists of `counts[k]` lower halves, and the next
-/// of as many upper halves; with its sign changed.
-const fn contributions(counts: [u64; 10]) -> [u64; 5] {
-    let mut columns = [0_u64; 10];
-    let mut k = 0;
-    while k < 9 {
-        columns[k] = columns[k].wrapping_add(counts[k].wrapping_mul(L.to_bits()));
-        columns[k + 1] = columns[k + 1].wrapping_add(counts[k].wrapping_mul(H.to_bits()));
-        k += 1;
-    }
-    let mut limbs = [0; 5];
-    let mut k = 0;
-    while k < 5 {
-        limbs[k] = columns[k].wrapping_add(columns[k + 5].wrapping_mul(19)).wrapping_neg();
-        k += 1;
-    }
-    limbs
-}
-
-const fn plus_bias_and_centre(limbs: [u64; 5]) -> [u64; 5] {
-    let mut sum = [0; 5];
-    let mut k = 0;
-    while k < 5 {
-        sum[k] = limbs[k].wrapping_add(BIAS[k]).wrapping_add(CENTRE);
-        k += 1;
-    }
-    sum
-}
-
-const MULTIPLY: [u64; 5] = contributions([1, 2, 3, 4, 5, 4, 3, 2, 1, 0]);
-const SQUARE: [u64; 5] = contributions([1, 1, 2, 2, 3, 2, 2, 1, 1, 0]);
-const MULTIPLY_BIASED: [u64; 5] = plus_bias_and_centre(MULTIPLY);
-const SQUARE_BIASED: [u64; 5] = plus_bias_and_centre(SQUARE);
-const NOTHING_BIASED: [u64; 5] = plus_bias_and_centre([0; 5]);
 
 /// Numbers ready for multiplication: doubles with integer values, |limb| <= 2^50 + 2^17.
 #[derive(Clone, Copy)]

@@ -8,4 +8,5 @@ macro_rules! lanes {
 #[path = "../lanes/mod.rs"]
 pub(crate) mod curve;
 pub(crate) mod field;
+pub(crate) mod rounding;
 pub(crate) mod vector;

@@ -13,6 +13,8 @@ pub(crate) mod avx2 {
     pub(crate) mod curve;
     #[path = "../../avx2/field.rs"]
     pub(crate) mod field;
+    #[path = "../../avx2/rounding.rs"]
+    pub(crate) mod rounding;
     pub(crate) mod vector;
 }
 

@@ -13,8 +13,9 @@ use crate::digits::{Digits, PLACES};
 use crate::entry::{Affine, Entry};
 use crate::table::{MULTIPLES, PointTable};
 
-/// How far ahead entries are fetched: an addition takes about as long as a fetch from the third-level cache.
-const PREFETCHED_GROUPS: usize = 2;
+/// How far ahead entries are fetched: tables of many points are not in the nearest cache, which entry is next looks
+/// random, and an addition takes about as long as a fetch from the third-level cache.
+const GROUPS_AHEAD: usize = 2;
 
 lanes! {
     /// Appends the multiples 1 to 8 of each point.
@@ -67,17 +68,21 @@ lanes! {
 
     /// Adds to each lane's sum the multiples for the digits at one place, of the points from `first` on.
     fn add_place(total: &mut Extended, table: &PointTable, first: usize, digits: &[Digits], place: usize) {
-        for start in (0..digits.len()).step_by(LANES) {
-            // Tables of many points are not in the nearest cache, and which entry is next looks random.
-            if let Some(ahead) = digits.get(start + PREFETCHED_GROUPS * LANES..) {
-                let group = &ahead[..ahead.len().min(LANES)];
-                for entry in entries_for(table, first + start + PREFETCHED_GROUPS * LANES, group, place).0 {
+        let groups = digits.len().div_ceil(LANES);
+        let mut waiting = [([table.identity(); LANES], 0); GROUPS_AHEAD];
+        for ahead in 0..groups + GROUPS_AHEAD {
+            let slot = &mut waiting[ahead % GROUPS_AHEAD];
+            if ahead >= GROUPS_AHEAD {
+                *total = add_cached(total, &load_entries(&slot.0, slot.1));
+            }
+            if ahead < groups {
+                let start = ahead * LANES;
+                let group = &digits[start..digits.len().min(start + LANES)];
+                *slot = entries_for(table, first + start, group, place);
+                for entry in slot.0 {
                     prefetch(entry);
                 }
             }
-            let group = &digits[start..digits.len().min(start + LANES)];
-            let (entries, negative) = entries_for(table, first + start, group, place);
-            *total = add_cached(total, &load_entries(&entries, negative));
         }
     }
 

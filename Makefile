@@ -27,6 +27,11 @@ demo: dependencies ## Build everything and show a purchase on this machine
 	cargo build --release --workspace
 	scripts/demo
 
+.PHONY: load
+load: dependencies ## Load a fresh server on this machine for about a minute, check everything, and report
+	cargo build --release $(EVERYTHING)
+	scripts/load
+
 .PHONY: build
 build: dependencies ## Build every program with its default features
 	cargo build --release --workspace

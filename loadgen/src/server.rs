@@ -5,15 +5,15 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use protocol::ids::MerchantId;
+use anyhow::{Context, bail, ensure};
+use protocol::ids::{MerchantId, RealmId};
 use serde_json::Value;
 use tps::admin::client::AdminClient;
 use tps::admin::{AdminRequest, AdminResponse};
 use tps::data_directory::DataDirectory;
 
 use crate::check::books::Books;
-use crate::prepare::world::status;
+use crate::prepare::world::{reachable, status};
 
 /// How often the server is looked at while it is expected to come to rest.
 const REST_INTERVAL: Duration = Duration::from_millis(250);
@@ -106,6 +106,20 @@ impl Server {
             before = now;
         }
         Ok(true)
+    }
+
+    /// Where it listens, if it is the TPS of this realm.
+    ///
+    /// # Errors
+    /// Where it is another one.
+    pub fn address(&mut self, realm: RealmId) -> anyhow::Result<String> {
+        let status = status(&mut self.admin)?;
+        ensure!(
+            status.realm == realm,
+            "the file was prepared for TPS {realm}, but {} runs: prepare a new one with --out FILE",
+            status.realm
+        );
+        Ok(reachable(status.listen.context("the server listens nowhere: start it with `tps serve`")?).to_string())
     }
 
     /// The books, as far as the load can have changed them.

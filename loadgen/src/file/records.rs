@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(records.len(), 3 * REQUEST_RECORD_BYTES);
         let mut again = Batch::default();
         again.push_records(&records).unwrap();
-        assert_eq!((again.bytes, again.metas.clone()), (batch.bytes, batch.metas.clone()));
+        assert!(again.bytes == batch.bytes && again.metas == batch.metas);
         let mut damaged = records;
         damaged[REQUEST_BYTES + 36] = 99;
         assert!(Batch::default().push_records(&damaged).is_none());

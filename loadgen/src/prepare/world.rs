@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use indicatif::ProgressBar;
 use protocol::certificate::CertificateRequest;
 use protocol::codec::Canonical;
@@ -48,13 +48,20 @@ pub fn status(admin: &mut AdminClient) -> anyhow::Result<StatusView> {
     }
 }
 
-/// The server's current session key, its proof keys, and until when the session key can be used.
+/// Pins the server's current session key and its proof keys.
 ///
 /// # Errors
 /// Where the data directory does not hold them.
 pub fn pin_keys(world: &mut World, now: Timestamp) -> anyhow::Result<()> {
     let data = DataDirectory::open(&world.data)?;
     let realm = data.realm()?;
+    ensure!(
+        world.realm == realm.realm,
+        "the file was prepared for TPS {}, but {} holds {}: name a new file with --out",
+        world.realm,
+        data.path().display(),
+        realm.realm
+    );
     let (_, customer) = load_key_set(&data, &realm, Audience::Customer, now)?;
     let (_, merchant) = load_key_set(&data, &realm, Audience::Merchant, now)?;
     let key = customer.session_key(now).context("the server has no session key: run `tps key rotate session`")?;
@@ -104,7 +111,7 @@ pub fn create(
 }
 
 /// Where a client of this machine reaches a server that listens everywhere.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

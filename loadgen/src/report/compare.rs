@@ -104,10 +104,10 @@ pub fn compare(before: &Report, after: &Report) -> anyhow::Result<String> {
     }
     let _ = writeln!(text, "{:<28}{:>14}{:>14}{:>10}", "", "before", "after", "change");
     for (name, was, is) in rows(was, is) {
-        let number = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| figured(figure));
+        let number = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), figured);
         let change = match (was, is) {
             (Some(was), Some(is)) if was != 0.0 => format!("{:+.1} %", (is / was - 1.0) * 100.0),
-            (Some(_), Some(is)) if is == 0.0 => "+0.0 %".to_owned(),
+            (Some(_), Some(0.0)) => "+0.0 %".to_owned(),
             _ => "-".to_owned(),
         };
         let _ = writeln!(text, "{name:<28}{:>14}{:>14}{change:>10}", number(was), number(is));

@@ -105,17 +105,7 @@ fn judge_part(world: &World, share: &Share, before: &[Standing], entries: &[Entr
 }
 
 /// Compares the server's books with what the answers say.
-///
-/// # Errors
-/// Where the server cannot be asked any more.
-pub fn check(
-    session: &mut Session,
-    plan: &Plan,
-    before: Option<Books>,
-    sent: &Sent,
-    tally: &mut Tally,
-) -> anyhow::Result<Checks> {
-    let world = session.file.header.world.clone();
+pub fn check(session: &mut Session, plan: &Plan, before: Option<Books>, sent: &Sent, tally: &mut Tally) -> Checks {
     let mut problems = std::mem::take(&mut tally.problems);
     if tally.unanswered > 0 {
         problems.add(format!("{} requests were not answered", tally.unanswered));
@@ -129,22 +119,37 @@ pub fn check(
         repeats_identical: tally.repeats,
         ..Checks::default()
     };
-    if let (Some(server), Some(before)) = (session.server.as_mut(), before) {
-        let after = server.books(world.merchant, world.asset)?;
-        let expected = Expected { paid_units: tally.paid_units, unknown_units: tally.unknown_units };
-        compare(&before, &after, &expected, &mut problems);
-        checks.books_compared = true;
-        for index in looked_up(sent, plan.seed) {
-            checks.accounts_compared += u64::from(look_up(server, &world, &session.standings, index, &mut problems)?);
-        }
-        if plan.audit {
-            server.audit()?.into_iter().for_each(|difference| problems.add(difference));
-            checks.audited = true;
-        }
+    let expected = Expected { paid_units: tally.paid_units, unknown_units: tally.unknown_units };
+    if let Some(before) = before
+        && let Err(error) = ask_server(session, plan, (&before, &expected), sent, &mut checks, &mut problems)
+    {
+        problems.add(format!("the server cannot be asked any more: {error:#}"));
     }
     checks.passed = problems.count == 0;
     checks.problems = problems;
-    Ok(checks)
+    checks
+}
+
+fn ask_server(
+    session: &mut Session,
+    plan: &Plan,
+    (before, expected): (&Books, &Expected),
+    sent: &Sent,
+    checks: &mut Checks,
+    problems: &mut Problems,
+) -> anyhow::Result<()> {
+    let Some(server) = session.server.as_mut() else { return Ok(()) };
+    let world = &session.file.header.world;
+    compare(before, &server.books(world.merchant, world.asset)?, expected, problems);
+    checks.books_compared = true;
+    for index in looked_up(sent, plan.seed) {
+        checks.accounts_compared += u64::from(look_up(server, world, &session.standings, index, problems)?);
+    }
+    if plan.audit {
+        server.audit()?.into_iter().for_each(|difference| problems.add(difference));
+        checks.audited = true;
+    }
+    Ok(())
 }
 
 /// Some of the instruments that paid.

@@ -85,6 +85,8 @@ pub struct Session {
     pub standings: Vec<Standing>,
     /// The server, where it is on this machine.
     pub server: Option<Server>,
+    /// Where the server listens now, where it is on this machine.
+    pub address: Option<String>,
     /// Makes an early end.
     pub stop: Arc<AtomicBool>,
 }
@@ -98,8 +100,9 @@ impl Session {
         let file = LoadFile::open(path)?;
         let standings = file.standings()?;
         let data = &file.header.world.data;
-        let server = if remote || !data.exists() { None } else { Some(Server::connect(data)?) };
-        Ok(Self { file, standings, server, stop })
+        let mut server = if remote || !data.exists() { None } else { Some(Server::connect(data)?) };
+        let address = server.as_mut().map(|server| server.address(file.header.world.realm)).transpose()?;
+        Ok(Self { file, standings, server, address, stop })
     }
 
     /// How many prepared requests a plan takes.
@@ -128,12 +131,14 @@ impl Session {
             None => None,
         };
         self.file.begin_run(needed)?;
-        let sent = sending::send(self, plan, batch, observer);
-        let mut sent = match sent {
+        let mut started = false;
+        let mut sent = match sending::send(self, plan, batch, observer, &mut started) {
             Ok(sent) => sent,
             Err(error) => {
-                // Nothing was sent yet: sending itself has no errors but in its result.
-                self.file.end_run(&self.standings, needed)?;
+                // Where nothing was sent, nothing changed; otherwise the file stays marked, because nobody knows.
+                if !started {
+                    self.file.end_run(&self.standings, needed)?;
+                }
                 return Err(error);
             }
         };
@@ -142,7 +147,7 @@ impl Session {
         let not_sent = sent.untouched();
         self.file.end_run(&self.standings, not_sent)?;
         observer(Event::Doing("comparing the books"));
-        let checks = checking::check(self, plan, books, &sent, &mut tally)?;
+        let checks = checking::check(self, plan, books, &sent, &mut tally);
         Ok(outcome::result(plan, sent, &tally, checks))
     }
 

@@ -103,11 +103,17 @@ struct Prepared {
     start: Receiver<Instant>,
 }
 
-/// Sends.
+/// Sends; `has_started` says whether anything may have been sent where this fails.
 ///
 /// # Errors
-/// Where nothing could be sent at all.
-pub fn send(session: &mut Session, plan: &Plan, batch: Batch, observer: Observer<'_>) -> anyhow::Result<Sent> {
+/// Where the connections cannot be made, or a thread fails.
+pub fn send(
+    session: &mut Session,
+    plan: &Plan,
+    batch: Batch,
+    observer: Observer<'_>,
+    has_started: &mut bool,
+) -> anyhow::Result<Sent> {
     let threads = plan.threads.max(1).min(plan.connections);
     let (connected_out, connected) = unbounded();
     let mut running = Running { connected, starts: Vec::new(), progress: Vec::new() };
@@ -128,9 +134,11 @@ pub fn send(session: &mut Session, plan: &Plan, batch: Batch, observer: Observer
         drop(connected_out);
         let begun = begin(session, &running);
         let watched = match begun {
-            Ok((before, started)) => watch(session, plan, &running, observer, before, started, || {
-                senders.iter().all(std::thread::ScopedJoinHandle::is_finished)
-            }),
+            Ok((before, started)) => {
+                *has_started = true;
+                let finished = || senders.iter().all(std::thread::ScopedJoinHandle::is_finished);
+                Ok(watch(session, plan, &running, observer, before, started, finished))
+            }
             Err(error) => {
                 running.starts.clear();
                 Err(error)
@@ -183,7 +191,7 @@ fn prepare(
     let progress = SharedProgress::default();
     running.progress.push(Arc::clone(&progress));
     let thread_plan = ThreadPlan {
-        address: plan.address.clone().unwrap_or_else(|| world.address.clone()),
+        address: plan.address.as_ref().or(session.address.as_ref()).unwrap_or(&world.address).clone(),
         certificate: hex::decode(&world.server_certificate).context("the certificate in the file")?,
         connections,
         end_ns,
@@ -253,7 +261,7 @@ fn watch(
     before: Option<Sample>,
     started: Instant,
     finished: impl Fn() -> bool,
-) -> anyhow::Result<Seen> {
+) -> Seen {
     let mut seen = Seen { started, sample: None, at_rest: false, cpu_us: Vec::new() };
     let mut last_cpu_us = 0;
     let mut watched = Watched { total: plan.warm_up + plan.duration, ..Watched::default() };
@@ -279,10 +287,11 @@ fn watch(
     }
     if let (Some(server), Some(before)) = (session.server.as_mut(), &before) {
         observer(Event::Doing("waiting until the server is at rest"));
-        seen.at_rest = server.rest()?;
-        seen.sample = Some(server.sample()?.since(before));
+        // A server that is gone cannot be asked: the checks will say so.
+        seen.at_rest = server.rest().unwrap_or(false);
+        seen.sample = server.sample().ok().map(|now| now.since(before));
     }
-    Ok(seen)
+    seen
 }
 
 fn gather(results: Vec<Brought>, seen: Seen) -> anyhow::Result<Sent> {

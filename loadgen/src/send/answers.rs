@@ -21,8 +21,8 @@ pub struct Answers {
 impl Answers {
     /// Room for so many answers of the usual length, taken from the system now and not while measuring.
     pub fn with_room_for(answers: usize) -> Self {
-        let mut bytes = Vec::new();
-        bytes.resize(answers * USUAL_BYTES, 0);
+        // Not zero: pages of zeros would come when they are first written to.
+        let mut bytes = vec![1; answers * USUAL_BYTES];
         bytes.clear();
         Self { bytes, entries: Vec::with_capacity(answers) }
     }

@@ -43,7 +43,7 @@ impl Source {
     }
 
     /// The place of the next request; `None` where there is none now.
-    pub fn next(&mut self) -> Option<u32> {
+    pub fn take_next(&mut self) -> Option<u32> {
         if (self.unsent as usize) < self.places() {
             self.unsent += 1;
             return Some(self.unsent - 1);
@@ -79,12 +79,12 @@ mod tests {
     fn prepared_requests_come_first_and_then_what_is_made() {
         let (out, workshop) = crossbeam_channel::unbounded();
         let mut source = Source::online(vec![1; 2 * REQUEST_BYTES], workshop);
-        assert_eq!((source.next(), source.next(), source.next()), (Some(0), Some(1), None));
+        assert_eq!((source.take_next(), source.take_next(), source.take_next()), (Some(0), Some(1), None));
         out.send(vec![Made { place: 1, bytes: [9; REQUEST_BYTES] }]).unwrap();
-        assert_eq!((source.next(), source.next()), (Some(1), None));
+        assert_eq!((source.take_next(), source.take_next()), (Some(1), None));
         assert_eq!((source.request(0)[0], source.request(1)[0], source.is_exhausted()), (1, 9, false));
         let mut alone = Source::prepared(vec![0; REQUEST_BYTES]);
         assert!(!alone.is_exhausted());
-        assert_eq!((alone.next(), alone.next(), alone.is_exhausted()), (Some(0), None, true));
+        assert_eq!((alone.take_next(), alone.take_next(), alone.is_exhausted()), (Some(0), None, true));
     }
 }

@@ -186,7 +186,7 @@ impl Traffic {
                 return Some((lane, place, None));
             }
         }
-        let place = self.source.next()?;
+        let place = self.source.take_next()?;
         self.expected[place as usize] = 1;
         let mut repeat = Repeat::No;
         if self.manner.duplicates > 0.0 && self.random.random::<f64>() < self.manner.duplicates {

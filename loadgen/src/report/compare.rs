@@ -243,7 +243,9 @@ pub(crate) mod tests {
         let path = directory.path().join("run.json");
         let report = example(1.0);
         std::fs::write(&path, serde_json::to_vec(&report).unwrap()).unwrap();
-        assert_eq!(read(&path).unwrap(), report);
+        let again = read(&path).unwrap();
+        assert_eq!((again.settings, again.hardware), (report.settings, report.hardware));
+        assert_eq!(again.result.unwrap().seconds, report.result.unwrap().seconds);
         std::fs::write(&path, r#"{"schema":"quittance-load/0"}"#).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("quittance-load/0"));
         std::fs::write(&path, "x").unwrap();

@@ -68,7 +68,9 @@ fn quantile_label(nines: f64) -> String {
     match nines {
         nines if nines < 0.05 => "0 %".to_owned(),
         nines if nines < 0.995 => format!("{:.0} %", (1.0 - 10f64.powf(-nines)) * 100.0),
-        nines => format!("{:.*} %", (nines.ceil() as usize).saturating_sub(2), (1.0 - 10f64.powf(-nines)) * 100.0),
+        nines => {
+            format!("{:.*} %", ((nines - 1e-6).ceil() as usize).saturating_sub(2), (1.0 - 10f64.powf(-nines)) * 100.0)
+        }
     }
 }
 

@@ -67,7 +67,7 @@ fn a_wrong_row_is_named_by_its_line_and_nothing_of_its_chunk_is_applied() {
     let cases: [(&str, &str); 6] = [
         (&contradiction, "label"),
         (&small_order, "small order"),
-        (&row(1, "").replacen("0101", "0202", 1), "exists already with another"),
+        (&row(1, "").replacen(",0101", ",0202", 1), "exists already with another account"),
         (&row(3, "x"), "is not an amount"),
         (&row(3, "").replace(",,", ",EUR2,"), "registry"),
         ("nonsense,,,,,,,\n", "instrument id"),

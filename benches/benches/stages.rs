@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use benches::{
+use benches::fixtures::{
     BATCH_SIZES, OpenedRequest, PROOF_KEY, REALM, TIME, batch_seed, bytes32, claims, content, instrument_keys,
     modified_pin, opened_request, paid_answer, prepared_batch, processor, processor_secret, proof, proof_key,
     sealed_request, verifier,

@@ -21,11 +21,23 @@ use super::high_water::{self, HighWaterMark, Point};
 use super::records::{Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
 use super::{CHAIN_VALUES_KEPT, CommitReceipt, FIRST_BATCH, Genesis, Reader, Store, StoreError};
 use columns::{
-    Accounts, Balances, Batches, Chain, CommitWriter, Enrolments, Instruments, Journal, Merchants, Meta, Payments,
-    References, View,
+    Accounts, Balances, Batches, Chain, Column, CommitWriter, Enrolments, Instruments, Journal, Merchants, Meta,
+    Payments, References, View,
 };
 use disk::{Disk, Opening, Paths};
-use format::{FORMAT_VERSION, JournalPlace, MetaKey, MetaValue, exactly};
+use format::{FORMAT_VERSION, JournalPlace, Key, MetaKey, MetaValue, Value, exactly};
+
+/// Appends keys and values of what payments change, as a commit writes them. For counting what the encoding costs.
+pub fn append_records(changes: &Changes, out: &mut Vec<u8>) {
+    fn append<C: Column>(key: &C::Key, value: &C::Value, out: &mut Vec<u8>) {
+        key.write(out);
+        value.write(out);
+    }
+    changes.batches.iter().for_each(|(number, record)| append::<Batches>(number, record, out));
+    changes.payments.iter().for_each(|(place, record)| append::<Payments>(place, record, out));
+    changes.instruments.iter().for_each(|(id, state)| append::<Instruments>(id, state, out));
+    changes.accounts.iter().for_each(|account| append::<Accounts>(&account.id, account, out));
+}
 
 /// A database on the disk. One process opens it at a time, and one thread writes.
 pub struct RocksStore {

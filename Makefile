@@ -20,7 +20,7 @@ DOCUMENTATION_FLAGS := -D warnings --cfg curve25519_dalek_backend="avx512"
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: dependencies ## Build everything and show a purchase on this machine
@@ -68,6 +68,29 @@ spec: ## Show which features of docs/features.md are cited by a test
 .PHONY: bench-smoke
 bench-smoke: dependencies ## Run every bench once, without measuring, so that benches do not rot
 	cargo bench --profile release $(EVERYTHING) --bench '*' -- --test
+
+# Built in the same target directory as everything else, wherever that is.
+PROGRAMS := $${CARGO_TARGET_DIR:-target}/release
+
+.PHONY: instructions
+instructions: dependencies ## Count instructions and fail where one rose by more than 3 %
+	cargo build --release $(EVERYTHING) --bin instructions
+	@scripts/instructions $(PROGRAMS)/instructions
+
+.PHONY: instructions-baseline
+instructions-baseline: dependencies ## Record the counts of instructions as they are now
+	cargo build --release $(EVERYTHING) --bin instructions
+	@scripts/instructions $(PROGRAMS)/instructions --record
+
+.PHONY: kernels-ratio
+kernels-ratio: dependencies ## Compare the vector kernels with the portable ones, in one run
+	cargo build --release $(EVERYTHING) --bin kernels-ratio
+	@$(PROGRAMS)/kernels-ratio
+
+.PHONY: textbook
+textbook: dependencies ## Compare our payments with the textbook's, in one run
+	cargo build --release $(EVERYTHING) --bin textbook
+	@$(PROGRAMS)/textbook
 
 .PHONY: deny
 deny: ## Check licences, advisories, banned crates and sources of the dependencies

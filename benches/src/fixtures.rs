@@ -24,8 +24,6 @@ pub const REALM: RealmId = RealmId([0x51; 16]);
 pub const PROOF_KEY: KeyId = KeyId([0x52; 8]);
 /// Time of every batch.
 pub const TIME: Timestamp = Timestamp(1_800_000_000_000);
-/// Batch sizes that are measured.
-pub const BATCH_SIZES: [usize; 3] = [64, 256, 1024];
 
 /// Thirty-two bytes that differ for every `number`, and between uses by `tag`.
 pub fn bytes32(tag: u8, number: usize) -> [u8; 32] {

@@ -13,11 +13,11 @@ use protocol::request::{OpenHalf, ReceivedRequest};
 use protocol::response::ResponseSealer;
 use protocol::session::payment::PaymentSession;
 use protocol::session::{AgreementPublic, AgreementSecret};
+use protocol::signature::{Domain, Item, verify_batch};
 use tps::book::pay::{Presented, Verdict};
 
 use crate::fixtures::{PROOF_KEY, REALM, processor, processor_secret};
 use crate::installation::{Processor, random};
-use crate::swap::{Signed, sessions, signatures_hold};
 
 /// Requests in one batch of the floor.
 pub const BATCH_REQUESTS: usize = 256;
@@ -82,27 +82,29 @@ impl Floor {
         let parsed = messages.iter().map(|message| ReceivedRequest::parse(message).expect("a request"));
         let requests: Vec<ReceivedRequest> = parsed.collect();
         let ephemerals: Vec<AgreementPublic> = requests.iter().map(|request| request.ephemeral).collect();
-        let sessions = sessions(&self.secret, &self.public, &ephemerals);
+        let sessions: Result<Vec<_>, _> =
+            PaymentSession::for_processor_batch(&self.secret, &self.public, &ephemerals).into_iter().collect();
+        let sessions = sessions.expect("usable keys");
         let opened = requests.iter().zip(&sessions).map(|(request, session)| {
             let half = request.open(session).expect("sealed for this key");
             let signed = request.signed_bytes(&half);
             let entry = processor.directory.get(half.instrument).expect("enrolled");
             assert!(half.device_tag_holds(&entry.device_key, &signed));
             let signature = half.signature().expect("signed");
-            (half, signed, *entry.key.as_bytes(), signature)
+            (half, signed, entry.key, signature)
         });
         let opened: Vec<_> = opened.collect();
-        let signed: Vec<Signed<'_>> =
-            opened.iter().map(|(_, message, key, signature)| Signed { key, message, signature }).collect();
-        let hold = signatures_hold(&signed, random());
+        let items: Vec<Item<'_>> =
+            opened.iter().map(|(_, message, key, signature)| Item { key, message, signature }).collect();
+        let report = verify_batch(Domain::REQUEST_FOR_PAYMENT, &items, random());
 
         let claims: Vec<Claim> = requests.iter().map(|request| claim_of(&request.open)).collect();
         let (number, seed) = processor.draw_batch();
         let (batch, places) = prepare(&claims, REALM, processor.clock, seed, &processor.proof_key, PROOF_KEY);
         let batch = Arc::new(batch);
-        let rest = opened.iter().zip(hold).zip(places);
-        for ((request, session), (((half, signed, ..), holds), place)) in requests.iter().zip(sessions).zip(rest) {
-            let authentication = if holds { Authentication::Held } else { Authentication::Failed };
+        let rest = opened.iter().zip(&report.verdicts).zip(places);
+        for ((request, session), (((half, signed, ..), verdict), place)) in requests.iter().zip(sessions).zip(rest) {
+            let authentication = if verdict.is_ok() { Authentication::Held } else { Authentication::Failed };
             let presented = Presented { request, half, signed, session: &session, authentication };
             let verdict = processor.book.pay(&presented, place, number, processor.clock);
             pending.push(Pending { verdict, batch: Arc::clone(&batch), request: request.hash, session });

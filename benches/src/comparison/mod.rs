@@ -7,12 +7,10 @@
 mod check;
 mod hardware;
 mod libraries;
-mod measure;
 mod ours;
 mod report;
 mod run;
 mod singly;
 
-pub use measure::Spread;
 pub use report::Report;
 pub use run::{Plan, run};

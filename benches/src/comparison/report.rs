@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::hardware::Hardware;
-use super::measure::{Sample, Spread};
 use super::run::{Plan, WAYS};
+use crate::measure::{Sample, Spread};
 
 /// Changes whenever the meaning of a field does.
 const SCHEMA: &str = "quittance.textbook.v1";

@@ -11,12 +11,12 @@ use tps::store::rocksdb::RocksStore;
 use super::check::{Asked, ask, check};
 use super::hardware::Hardware;
 use super::libraries::{Best, Dalek};
-use super::measure::{Sample, measure};
 use super::ours::Ours;
 use super::report::{Report, Way};
 use super::singly::Singly;
 use crate::floor::{COMMIT_PAYMENTS, Floor};
 use crate::installation::{Balances, GENESIS, Processor, enrol};
+use crate::measure::{Sample, measure};
 
 /// What to run.
 #[derive(Debug, Clone)]

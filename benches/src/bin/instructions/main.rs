@@ -2,7 +2,7 @@
 //!
 //! Callgrind counts between entering and leaving [`measured`] and writes what it counted each time. This program prints,
 //! in the same order, the name of each workload and how many times it does its work. Nothing here is random but the
-//! seeds of hash maps, which change the counts by less than a thousandth.
+//! seeds of hash maps, which change the counts by a few thousandths at most.
 
 mod workloads;
 

@@ -4,17 +4,17 @@ use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// What one round of one way took, in microseconds per payment.
+/// What one round took, in microseconds per payment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sample {
+pub struct Sample {
     /// User and system time of all threads of this process.
-    pub(super) cpu_us: f64,
+    pub cpu_us: f64,
     /// Time on the wall.
-    pub(super) wall_us: f64,
+    pub wall_us: f64,
 }
 
-/// Runs `work` for so many payments.
-pub(super) fn measure<T>(payments: usize, work: impl FnOnce() -> T) -> (T, Sample) {
+/// Runs `work` for so many payments, or whatever is counted.
+pub fn measure<T>(payments: usize, work: impl FnOnce() -> T) -> (T, Sample) {
     let (wall, cpu_ns) = (Instant::now(), process_cpu_ns());
     let value = work();
     let (cpu_ns, wall) = (process_cpu_ns() - cpu_ns, wall.elapsed());

@@ -8,5 +8,7 @@ macro_rules! lanes {
 #[path = "../lanes/mod.rs"]
 pub(crate) mod curve;
 pub(crate) mod field;
+#[cfg(test)]
+pub(crate) mod limits;
 pub(crate) mod rounding;
 pub(crate) mod vector;

@@ -13,6 +13,9 @@ pub(crate) mod avx2 {
     pub(crate) mod curve;
     #[path = "../../avx2/field.rs"]
     pub(crate) mod field;
+    #[cfg(test)]
+    #[path = "../../avx2/limits.rs"]
+    pub(crate) mod limits;
     #[path = "../../avx2/rounding.rs"]
     pub(crate) mod rounding;
     pub(crate) mod vector;
@@ -25,5 +28,8 @@ pub(crate) mod ifma {
     pub(crate) mod curve;
     #[path = "../../ifma/field.rs"]
     pub(crate) mod field;
+    #[cfg(test)]
+    #[path = "../../ifma/limits.rs"]
+    pub(crate) mod limits;
     pub(crate) mod vector;
 }

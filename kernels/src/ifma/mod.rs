@@ -10,4 +10,6 @@ macro_rules! lanes {
 #[path = "../lanes/mod.rs"]
 pub(crate) mod curve;
 pub(crate) mod field;
+#[cfg(test)]
+pub(crate) mod limits;
 pub(crate) mod vector;

@@ -1,7 +1,7 @@
 //! Checks of the field's arithmetic against plain numbers, at the limits of its limbs.
 
-use super::super::field::limits::{self, LIMB_MAX, LIMB_MIN};
 use super::super::field::*;
+use super::super::limits::{self, LIMB_MAX, LIMB_MIN};
 use super::bytes::{from_bytes, to_bytes};
 use super::power::{invert, power_p58};
 use crate::tests::number::Number;

@@ -1,8 +1,9 @@
 //! The customer makes a request, key agreement and signature included, and reads the answer:
-//! `cargo bench -p benches --profile release --bench customer`.
+//! `cargo bench -p benches --profile release --bench customer`. Processor time of one core.
 
 use std::hint::black_box;
 
+use benches::cpu_time::{CpuTime, by_cpu_time};
 use benches::fixtures::{
     bytes32, content, instrument_keys, modified_pin, paid_answer, processor, proof, sealed_request,
 };
@@ -11,7 +12,7 @@ use protocol::request::seal;
 use protocol::response;
 use protocol::session::AgreementSecret;
 
-fn customer(criterion: &mut Criterion) {
+fn customer(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("customer");
     let (content, keys, pin, processor) = (content(0), instrument_keys(0), modified_pin(), processor());
     group.bench_function("seal_request", |bencher| {
@@ -30,5 +31,9 @@ fn customer(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, customer);
+criterion_group! {
+    name = benches;
+    config = by_cpu_time();
+    targets = customer
+}
 criterion_main!(benches);

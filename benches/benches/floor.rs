@@ -1,8 +1,9 @@
 //! The floor of a payment composed, committing to memory and to RocksDB: `cargo bench -p benches --profile release --bench floor`.
-//! Figures are for 1024 payments in batches of 256 and one commit, on one core.
+//! Figures are for 1024 payments in batches of 256 and one commit: processor time, the database's threads among it.
 
 use std::time::Duration;
 
+use benches::cpu_time::{CpuTime, by_cpu_time};
 use benches::fixtures::{TIME, sealed_request};
 use benches::floor::{COMMIT_PAYMENTS, Floor};
 use benches::installation::{GENESIS, Processor, enrol};
@@ -11,7 +12,7 @@ use tps::store::Store;
 use tps::store::memory::MemoryStore;
 use tps::store::rocksdb::RocksStore;
 
-fn floor(criterion: &mut Criterion) {
+fn floor(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("floor");
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
@@ -43,5 +44,9 @@ fn floor(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, floor);
+criterion_group! {
+    name = benches;
+    config = by_cpu_time();
+    targets = floor
+}
 criterion_main!(benches);

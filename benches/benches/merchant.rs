@@ -1,13 +1,14 @@
 //! The merchant verifies a proof offline, with the signature, and with the root of its batch already checked:
-//! `cargo bench -p benches --profile release --bench merchant`. One core.
+//! `cargo bench -p benches --profile release --bench merchant`. Processor time of one core.
 
 use std::hint::black_box;
 
+use benches::cpu_time::{CpuTime, by_cpu_time};
 use benches::fixtures::{prepared_batch, proof, verifier};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use protocol::proof::Outcome;
 
-fn merchant(criterion: &mut Criterion) {
+fn merchant(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("merchant");
     group.throughput(Throughput::Elements(1));
     for size in [1, 256, 1024] {
@@ -33,5 +34,9 @@ fn merchant(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, merchant);
+criterion_group! {
+    name = benches;
+    config = by_cpu_time();
+    targets = merchant
+}
 criterion_main!(benches);

@@ -1,19 +1,20 @@
 //! The stages of the server, as its threads call them: `cargo bench -p benches --profile release --bench stages`.
-//! Figures are for a whole batch on one core; criterion also prints the requests per second.
+//! Figures are processor time for a whole batch; criterion also prints the requests per second and core.
 
 use std::time::Duration;
 
+use benches::cpu_time::{CpuTime, by_cpu_time};
 use benches::staged::Staged;
 use criterion::{BatchSize, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 
 /// Requests in a batch: alone, and as many as a worker takes under load.
 const BATCHES: [usize; 3] = [1, 64, 256];
 
-fn stages(criterion: &mut Criterion) {
+fn stages(criterion: &mut Criterion<CpuTime>) {
     for requests in BATCHES {
         let staged = Staged::new(requests);
         let processor = staged.processor();
-        let mut bench = |stage: &str, run: &mut dyn FnMut(&mut criterion::Bencher<'_>)| {
+        let mut bench = |stage: &str, run: &mut dyn FnMut(&mut criterion::Bencher<'_, CpuTime>)| {
             let mut group = criterion.benchmark_group(stage);
             // What a stage takes in is used up by it, and making it anew takes longer than the stage.
             group.sampling_mode(SamplingMode::Flat).sample_size(10);
@@ -46,5 +47,9 @@ fn stages(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, stages);
+criterion_group! {
+    name = benches;
+    config = by_cpu_time();
+    targets = stages
+}
 criterion_main!(benches);

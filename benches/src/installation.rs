@@ -49,7 +49,7 @@ pub fn enrol(store: &mut dyn Store, instruments: usize, now: Timestamp) {
             device_key: *keys.device,
         };
         changes.accounts.push(Account { balance: BALANCE_UNITS, ..Account::new(account(number), Asset::USD6) });
-        changes.instruments.push((keys.instrument, state.clone()));
+        changes.instruments.push((keys.instrument, state));
         changes.enrolments.push(EnrolmentRecord {
             id: keys.instrument,
             account: account(number),

@@ -5,6 +5,7 @@
 //! the same payments done in several ways in one run.
 
 pub mod comparison;
+pub mod cpu_time;
 pub mod fixtures;
 pub mod floor;
 pub mod installation;

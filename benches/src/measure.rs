@@ -22,7 +22,8 @@ pub fn measure<T>(payments: usize, work: impl FnOnce() -> T) -> (T, Sample) {
     (value, Sample { cpu_us: cpu_ns as f64 / 1e3 / each, wall_us: wall.as_secs_f64() * 1e6 / each })
 }
 
-fn process_cpu_ns() -> u64 {
+/// Processor time of this process so far, in nanoseconds.
+pub fn process_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

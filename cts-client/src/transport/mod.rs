@@ -14,7 +14,8 @@ use protocol::frame::MessageType;
 use protocol::limits::FRAME_MESSAGE_BYTES_MAX;
 
 use link::Link;
-pub use tls::{SERVER_NAME, client_config, client_endpoint};
+use tls::client_endpoint;
+pub use tls::{SERVER_NAME, client_config};
 
 /// How long one request may take, unless the caller says otherwise.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

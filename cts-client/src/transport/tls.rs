@@ -53,7 +53,7 @@ pub fn client_config(server_certificate: &[u8]) -> Result<quinn::ClientConfig, T
 ///
 /// # Errors
 /// [`TransportError::Socket`].
-pub fn client_endpoint(address: SocketAddr) -> Result<quinn::Endpoint, TransportError> {
+pub(super) fn client_endpoint(address: SocketAddr) -> Result<quinn::Endpoint, TransportError> {
     let local: SocketAddr =
         if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let endpoint = UdpSocket::bind(local).and_then(|socket| {

@@ -75,6 +75,11 @@ impl Sent {
     }
 }
 
+/// A thread that tools can tell from others.
+fn named(name: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(name.to_owned())
+}
+
 /// Where a batch is divided.
 fn divided(mut batch: Batch, threads: usize) -> Vec<Batch> {
     let mut shares = Vec::with_capacity(threads);
@@ -128,7 +133,8 @@ pub fn send(
             .into_iter()
             .map(|prepared| {
                 let (connected, stop) = (connected_out.clone(), &stop_workshops);
-                scope.spawn(move || run_thread(prepared, &connected, stop))
+                let body = move || run_thread(prepared, &connected, stop);
+                named("load-send").spawn_scoped(scope, body).expect("the system can start a thread")
             })
             .collect();
         drop(connected_out);
@@ -213,10 +219,11 @@ fn run_thread(prepared: Prepared, connected: &Sender<anyhow::Result<()>>, stop: 
             .into_iter()
             .map(|(mut workshop, answers)| {
                 let made = made.clone();
-                scope.spawn(move || {
+                let body = move || {
                     workshop.run(&answers, &made, stop);
                     workshop
-                })
+                };
+                named("load-workshop").spawn_scoped(scope, body).expect("the system can start a thread")
             })
             .collect();
         drop(made);

@@ -21,6 +21,10 @@ use zeroize::Zeroizing;
 use crate::pipeline::Engine;
 use crate::pipeline::engine::Intake;
 use budget::Budgets;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+
+/// Bytes that may wait in the socket, either way.
+const SOCKET_BUFFER_BYTES: usize = 8 << 20;
 
 /// Bounds and address of the listener.
 #[derive(Debug, Clone)]
@@ -96,6 +100,9 @@ impl Listener {
         let server = tls::server_config(certificate_der, private_key_pkcs8_der)?;
         let address = config.listen;
         let bound = std::net::UdpSocket::bind(address).and_then(|socket| {
+            // As much as the system permits: what arrives while the network's thread waits for a processor is not lost.
+            let _ = set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+            let _ = set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES);
             let mut endpoint = quinn::EndpointConfig::default();
             let size = endpoint.max_udp_payload_size(protocol::limits::UDP_PAYLOAD_BYTES_MAX);
             size.map_err(std::io::Error::other)?;

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod counters;
 pub mod data_directory;
+mod dense;
 pub mod keys;
 pub mod operator;
 pub mod pipeline;

@@ -1,12 +1,12 @@
 //! One QUIC connection with its one stream. It ends once, and is then replaced by another.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use dashmap::DashMap;
 use protocol::frame::{FRAME_HEADER_BYTES, Frame, frame_header};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -19,15 +19,16 @@ const WRITE_BYTES: usize = 64 * 1_024;
 /// How long a goodbye may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Answers that are waited for, by request id.
+/// Answers that are waited for. Any number of an agent's tasks ask, and one task reads what comes.
 #[derive(Default)]
 struct Waiting {
-    answers: HashMap<u32, oneshot::Sender<Vec<u8>>>,
+    /// By request id.
+    answers: DashMap<u32, oneshot::Sender<Vec<u8>>>,
     /// Why the link ended, once it did.
-    ended: Option<String>,
+    ended: OnceLock<String>,
 }
 
-type SharedWaiting = Arc<Mutex<Waiting>>;
+type SharedWaiting = Arc<Waiting>;
 
 pub(super) struct Link {
     endpoint: quinn::Endpoint,
@@ -40,13 +41,8 @@ pub(super) struct Link {
     tasks: [tokio::task::AbortHandle; 2],
 }
 
-fn locked(waiting: &SharedWaiting) -> std::sync::MutexGuard<'_, Waiting> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn end(waiting: &SharedWaiting, reason: String) {
-    let mut waiting = locked(waiting);
-    waiting.ended.get_or_insert(reason);
+    waiting.ended.get_or_init(|| reason);
     // Dropping the senders tells everybody who waits.
     waiting.answers.clear();
 }
@@ -56,7 +52,7 @@ struct Forget<'a>(&'a SharedWaiting, u32);
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        locked(self.0).answers.remove(&self.1);
+        self.0.answers.remove(&self.1);
     }
 }
 
@@ -96,7 +92,7 @@ impl Link {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.connection.close_reason().is_none() && locked(&self.waiting).ended.is_none()
+        self.connection.close_reason().is_none() && self.waiting.ended.get().is_none()
     }
 
     /// Whether what is sent now is early data.
@@ -114,14 +110,12 @@ impl Link {
     pub(super) async fn request(&self, message: &[u8]) -> Result<Vec<u8>, TransportError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        {
-            let mut waiting = locked(&self.waiting);
-            if let Some(reason) = &waiting.ended {
-                return Err(TransportError::Lost(reason.clone()));
-            }
-            waiting.answers.insert(id, answer);
-        }
+        self.waiting.answers.insert(id, answer);
         let _forget = Forget(&self.waiting, id);
+        // Looked at after the insertion: whoever ends the link either clears this answer away or was seen here.
+        if self.waiting.ended.get().is_some() {
+            return Err(self.lost());
+        }
         let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + message.len());
         frame.extend_from_slice(&frame_header(id, message.len()));
         frame.extend_from_slice(message);
@@ -132,7 +126,7 @@ impl Link {
     }
 
     fn lost(&self) -> TransportError {
-        let ended = locked(&self.waiting).ended.clone();
+        let ended = self.waiting.ended.get().cloned();
         TransportError::Lost(ended.unwrap_or_else(|| "the connection ended".to_owned()))
     }
 
@@ -187,7 +181,7 @@ fn deliver(buffer: &mut BytesMut, waiting: &SharedWaiting) -> Result<(), protoco
     while let Some(frame) = Frame::first(buffer)? {
         let (id, bytes, message) = (frame.request_id, frame.bytes(), frame.message.to_vec());
         buffer.advance(bytes);
-        if let Some(answer) = locked(waiting).answers.remove(&id) {
+        if let Some((_, answer)) = waiting.answers.remove(&id) {
             // Whoever asked may have given up meanwhile.
             let _given_up = answer.send(message);
         }

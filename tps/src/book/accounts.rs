@@ -4,7 +4,7 @@ use protocol::ids::AccountId;
 use protocol::ledger::account::Account;
 use protocol::money::Asset;
 
-use super::dense::{Dense, Named, Slot};
+use crate::dense::{Dense, Named, Slot};
 
 /// An account, packed.
 struct Entry {

@@ -10,7 +10,7 @@ use protocol::ledger::instrument::{FailedRequests, Instrument, InstrumentState, 
 use protocol::pin::ModifiedPin;
 use protocol::time::Timestamp;
 
-use super::dense::{Dense, Named, Slot};
+use crate::dense::{Dense, Named, Slot};
 use crate::store::records::EnrolmentRecord;
 use crate::store::{Reader, StoreError};
 

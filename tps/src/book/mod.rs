@@ -4,7 +4,6 @@
 //! and memory is forgotten.
 
 mod accounts;
-mod dense;
 pub mod import;
 mod instruments;
 pub mod orders;
@@ -22,13 +21,13 @@ use protocol::ledger::posting::{Party, Posting};
 use protocol::money::{Asset, MoneyError, add};
 use protocol::time::Timestamp;
 
+use crate::dense::Slot;
 use crate::store::records::{
     BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus, PaymentRecord,
     Registry,
 };
 use crate::store::{Reader, StoreError};
 use accounts::Accounts;
-use dense::Slot;
 use instruments::Instruments;
 
 pub use instruments::EnrolmentsDurable;

@@ -14,7 +14,7 @@ use protocol::session::payment::PaymentSession;
 use protocol::time::Timestamp;
 
 use super::Book;
-use super::dense::Slot;
+use crate::dense::Slot;
 use crate::store::records::{BatchRecord, PaymentRecord};
 
 /// An authenticated or refused request with its prepared proofs, as the sequencer receives it.

@@ -7,40 +7,40 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
 /// A record that knows its own name.
-pub(super) trait Named {
+pub(crate) trait Named {
     /// The name, unique among the records.
     fn name(&self) -> &[u8; 16];
 }
 
 /// Where a record stands; stays the same for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot(pub(super) u32);
+pub(crate) struct Slot(pub(crate) u32);
 
 /// Records by name. They are never removed.
-pub(super) struct Dense<R> {
+pub(crate) struct Dense<R> {
     slots: HashTable<u32>,
     records: Vec<R>,
     hasher: DefaultHashBuilder,
 }
 
 impl<R: Named> Dense<R> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { slots: HashTable::new(), records: Vec::new(), hasher: DefaultHashBuilder::default() }
     }
 
     /// Where the record `name` stands.
-    pub(super) fn slot(&self, name: &[u8; 16]) -> Option<Slot> {
+    pub(crate) fn slot(&self, name: &[u8; 16]) -> Option<Slot> {
         let found = self.slots.find(self.hasher.hash_one(name), |slot| self.records[*slot as usize].name() == name);
         found.copied().map(Slot)
     }
 
     /// The record `name`.
-    pub(super) fn get(&self, name: &[u8; 16]) -> Option<&R> {
+    pub(crate) fn get(&self, name: &[u8; 16]) -> Option<&R> {
         self.slot(name).map(|slot| &self[slot])
     }
 
     /// Adds a record whose name is new.
-    pub(super) fn insert(&mut self, record: R) -> Slot {
+    pub(crate) fn insert(&mut self, record: R) -> Slot {
         let slot = u32::try_from(self.records.len()).expect("a shard holds fewer than four thousand million records");
         let Self { slots, records, hasher } = self;
         records.push(record);
@@ -49,11 +49,11 @@ impl<R: Named> Dense<R> {
         Slot(slot)
     }
 
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, R> {
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, R> {
         self.records.iter()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.records.len()
     }
 }

@@ -22,10 +22,13 @@ pub fn verify_batch(
     policy: SignaturePolicy,
     seed: [u8; 32],
 ) -> Vec<Verified> {
+    // First all keys, so that the processor waits for memory once for many; then the tags.
+    let found: Vec<_> = opened.iter().map(|request| directory.get(request.half.instrument)).collect();
     let entries: Vec<_> = opened
         .iter()
-        .map(|request| {
-            let entry = directory.get(request.half.instrument)?;
+        .zip(found)
+        .map(|(request, entry)| {
+            let entry = entry?;
             let tagged = request.half.device_tag_holds(&entry.device_key, &request.signed);
             tagged.then(|| (entry.key, request.half.signature()))
         })

@@ -218,6 +218,8 @@ fn run(
         signal
     })?;
 
+    let kernels = kernels::Backend::choice();
+    tracing::info!(backend = ?kernels.backend, passed_over = ?kernels.passed_over, "chose the vector kernels");
     tracing::info!(%listen, realm = %realm.realm, shards = realm.shards, "serving");
     announce.print(listen);
     network.block_on(listener.run(stop));

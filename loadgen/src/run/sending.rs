@@ -22,6 +22,11 @@ use crate::server::Sample;
 /// How often whoever watches is told.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long a sending thread sleeps where nothing is due: answers wake it before that.
+const IDLE_NS: u64 = 10_000_000;
+/// The same where workshops make requests: those wake nobody.
+const IDLE_WITH_WORKSHOPS_NS: u64 = 500_000;
+
 /// One thread's share: what it sent, and what belongs to it.
 pub struct Share {
     /// The bytes of its requests.
@@ -203,6 +208,7 @@ fn prepare(
         end_ns,
         patience_ns: plan.patience.as_nanos() as u64,
         tick_ns: plan.tick.as_nanos() as u64,
+        idle_ns: if count == 0 { IDLE_NS } else { IDLE_WITH_WORKSHOPS_NS },
         stop: Arc::clone(&session.stop),
         progress,
     };

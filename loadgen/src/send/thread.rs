@@ -17,8 +17,8 @@ use crate::measure::Meter;
 
 /// How often what was measured so far is told to whoever watches.
 const LIVE_INTERVAL_NS: u64 = 250_000_000;
-/// How long to sleep where nothing is due at a certain time.
-const IDLE_NS: u64 = 1_000_000;
+/// How often to look for answers once nothing is sent any more.
+const WAITING_NS: u64 = 1_000_000;
 
 /// How far a sending thread is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,6 +54,8 @@ pub struct ThreadPlan {
     pub patience_ns: u64,
     /// How finely the schedule is kept.
     pub tick_ns: u64,
+    /// How long to sleep where the next request waits for something else than its time.
+    pub idle_ns: u64,
     /// Makes an end before that.
     pub stop: Arc<AtomicBool>,
     /// Where to tell how it goes.
@@ -166,7 +168,7 @@ async fn pace(plan: &ThreadPlan, shared: &Shared, timer: &Timer) -> anyhow::Resu
         }
         let wait_ns = match next_due_ns {
             Some(due_ns) if due_ns > now_ns => (due_ns - now_ns).max(plan.tick_ns),
-            _ => IDLE_NS,
+            _ => plan.idle_ns,
         };
         timer.wait(Duration::from_nanos(wait_ns.min(plan.end_ns - now_ns))).await?;
     }
@@ -183,7 +185,7 @@ async fn wait_for_answers(plan: &ThreadPlan, shared: &Shared, timer: &Timer, end
             shared.with(|traffic| tell(&plan.progress, traffic, now_ns));
             return Ok(());
         }
-        timer.wait(Duration::from_nanos(IDLE_NS)).await?;
+        timer.wait(Duration::from_nanos(WAITING_NS)).await?;
     }
 }
 

@@ -114,8 +114,8 @@ impl Tagged {
     }
 }
 
-/// A key derivation of one purpose whose context is hashed once: for keys on the payment path. Gives what [`derive`]
-/// gives, in as many bytes as wanted.
+/// A key derivation of one purpose whose context is hashed once: for keys on the payment path. Gives what
+/// [`derive`](fn@derive) gives, in as many bytes as wanted.
 #[derive(Clone, Debug)]
 pub struct Derivation(blake3::hazmat::ContextKey);
 

@@ -52,8 +52,6 @@ pub(super) fn check(asked: &[Asked], answers: &[Vec<u8>]) -> anyhow::Result<()> 
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may fail here")]
-
     use super::*;
     use crate::fixtures::TIME;
     use crate::floor::Floor;

@@ -252,9 +252,6 @@ impl Book {
     pub fn take_changes(&mut self) -> (Changes, Option<EnrolmentsDurable>) {
         let changed = std::mem::take(&mut self.changed);
         let (enrolments, durable) = self.instruments.take_enrolments();
-        let mut payments = changed.payments;
-        // Batches come in order, places within them do not; the store appends sorted records faster.
-        payments.sort_unstable_by_key(|(place, _)| *place);
         let balances = changed.balances.iter().map(|key| {
             let balance = self.balances.get_mut(key).expect("it was changed");
             balance.changed = false;
@@ -263,7 +260,7 @@ impl Book {
         let changes = Changes {
             clock: changed.clock,
             batches: changed.batches,
-            payments,
+            payments: changed.payments,
             balances: balances.collect(),
             instruments: self.instruments.take_changed(),
             enrolments,

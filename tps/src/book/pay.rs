@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use protocol::ids::{Digest, InstrumentId};
+use protocol::ids::Digest;
 use protocol::ledger::decision::{Asked, Authentication, Decision, Facts, decide};
 use protocol::ledger::instrument::{Instrument, Place};
 use protocol::ledger::posting;
@@ -31,6 +31,13 @@ pub struct Presented<'a> {
     pub authentication: Authentication,
 }
 
+/// An instrument whose transaction is to be consumed, and what for.
+struct Admitted {
+    slot: Slot,
+    instrument: Instrument,
+    content: Digest,
+}
+
 /// What will be told, once everything up to here is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every verdict is fresh, and a box would allocate per payment")]
@@ -42,16 +49,6 @@ pub enum Verdict {
 }
 
 impl Book {
-    /// Brings what a batch will touch into the cache. One after another each payment would wait for memory several times;
-    /// here the processor waits for many at once.
-    pub fn fetch(&self, instruments: impl Iterator<Item = InstrumentId>) {
-        let touched = instruments.filter_map(|id| {
-            let account = self.instruments.account(self.instruments.slot(id)?);
-            Some(self.accounts.at(account).balance)
-        });
-        std::hint::black_box(touched.fold(0i128, i128::wrapping_add));
-    }
-
     /// Decides one request and changes the book accordingly. `batch` is its batch's number.
     pub fn pay(&mut self, presented: &Presented<'_>, prepared: PreparedPlace, batch: u64, now: Timestamp) -> Verdict {
         let Presented { request, half, signed, session, authentication } = *presented;
@@ -92,9 +89,11 @@ impl Book {
             Decision::TellCount(count) => deny(prepared, Answer { count, ..Answer::bare(Reason::CountMismatch) }),
             Decision::Repeat => Verdict::Stored(instrument.state.last_place, instrument.state.previous.is_some()),
             Decision::Deny(reason) => {
-                self.consume(presented, (slot, instrument), prepared, batch, now, content, reason)
+                self.consume(presented, Admitted { slot, instrument, content }, prepared, batch, now, reason)
             }
-            Decision::Pay => self.consume(presented, (slot, instrument), prepared, batch, now, content, Reason::Paid),
+            Decision::Pay => {
+                self.consume(presented, Admitted { slot, instrument, content }, prepared, batch, now, Reason::Paid)
+            }
         }
     }
 
@@ -102,13 +101,13 @@ impl Book {
     fn consume(
         &mut self,
         presented: &Presented<'_>,
-        (slot, mut instrument): (Slot, Instrument),
+        admitted: Admitted,
         prepared: PreparedPlace,
         batch: u64,
         now: Timestamp,
-        content: Digest,
         reason: Reason,
     ) -> Verdict {
+        let Admitted { slot, mut instrument, content } = admitted;
         let (half, open) = (presented.half, &presented.request.open);
         let processor_part = prepared.processor_part();
         let released = prepared.release(reason.outcome());

@@ -42,7 +42,6 @@ impl Committed {
 pub fn sequence_batch(book: &mut Book, batch: ProvedBatch) -> Vec<Sequenced> {
     let ProvedBatch { ticket, signed, payments } = batch;
     book.keep_time(ticket.time);
-    book.fetch(payments.iter().map(|proved| proved.verified.opened.half.instrument));
     let mut sequenced = Vec::with_capacity(payments.len());
     for proved in payments {
         let authentication = proved.verified.authentication;

@@ -72,8 +72,12 @@ fn figures(text: &mut String, report: &Report, result: &RunResult) {
         let missing = format!("{} were not answered, {} were due and never sent", result.unanswered, generator.unsent);
         line(text, "missing", missing);
     }
-    for lost in &result.lost_connections {
-        line(text, "connection lost", lost);
+    let mut lost: std::collections::BTreeMap<&str, u64> = std::collections::BTreeMap::new();
+    for reason in &result.lost_connections {
+        *lost.entry(reason).or_insert(0) += 1;
+    }
+    for (reason, count) in lost {
+        line(text, "connections lost", format!("{count}: {reason}"));
     }
     let latency = &result.latency_us;
     let from = if settings.rate_per_s.is_some() { "from the scheduled time" } else { "from sending" };

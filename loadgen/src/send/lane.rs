@@ -47,6 +47,11 @@ impl Shared {
     }
 }
 
+/// An error with its causes: that a connection was lost is one thing, why another.
+fn in_full(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::from(error))
+}
+
 /// One connection with its stream.
 pub struct LaneTask {
     index: u32,
@@ -113,7 +118,7 @@ impl LaneTask {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => return Err("the TPS ended the stream".to_owned()),
                 Poll::Ready(Ok(read)) => read,
-                Poll::Ready(Err(error)) => return Err(error.to_string()),
+                Poll::Ready(Err(error)) => return Err(in_full(error)),
             };
             let now_ns = shared.now_ns();
             let whole_frames = |traffic: &mut Traffic, input: &[u8]| {
@@ -146,7 +151,7 @@ impl LaneTask {
             match Pin::new(&mut self.send).poll_write(context, &self.outgoing[self.written..]) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(written)) => self.written += written,
-                Poll::Ready(Err(error)) => return Err(error.to_string()),
+                Poll::Ready(Err(error)) => return Err(in_full(error)),
             }
         }
     }

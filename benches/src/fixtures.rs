@@ -46,6 +46,8 @@ pub fn processor() -> ProcessorKey {
 pub fn instrument_keys(number: usize) -> InstrumentKeys {
     let mut instrument = InstrumentId([0x54; 16]);
     instrument.0[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    // Random in real ids; the directory spreads instruments by it.
+    instrument.0[15] = number as u8;
     InstrumentKeys {
         instrument,
         signing: Some(SigningKey::from_seed(bytes32(2, number))),

@@ -22,7 +22,7 @@ const BLOCK_CACHE_BYTES: usize = 64 * MEBIBYTE;
 /// A table in memory is written out at this size.
 const WRITE_BUFFER_BYTES: usize = 64 * MEBIBYTE;
 /// All write-ahead logs together: bounds the time to recover after a crash.
-const WAL_BYTES_MAX: u64 = 512 * MEBIBYTE as u64;
+const WAL_BYTES_MAX: u64 = 192 * MEBIBYTE as u64;
 /// Files of the large, growing column families.
 const LARGE_FILE_BYTES: u64 = 256 * MEBIBYTE as u64;
 /// Open table files; the common limit per process is 1,024.
@@ -185,7 +185,8 @@ impl Disk {
 
 /// Options that the crate has no function for. No automatic resumption: after an error in the background nothing is
 /// written until the server has restarted and recovered. Records in memory carry checksums of their own.
-const DATABASE_TEXT: &str = "max_bgerror_resume_count=0;two_write_queues=false";
+/// What is replayed after a crash stays in memory and in its log, so that payments go on before tables are written.
+const DATABASE_TEXT: &str = "max_bgerror_resume_count=0;two_write_queues=false;avoid_flush_during_recovery=true";
 const FAMILY_TEXT: &str = "memtable_protection_bytes_per_key=8";
 
 /// Options of the database: DESIGN section 8.

@@ -185,8 +185,7 @@ impl Disk {
 
 /// Options that the crate has no function for. No automatic resumption: after an error in the background nothing is
 /// written until the server has restarted and recovered. Records in memory carry checksums of their own.
-/// What is replayed after a crash stays in memory and in its log, so that payments go on before tables are written.
-const DATABASE_TEXT: &str = "max_bgerror_resume_count=0;two_write_queues=false;avoid_flush_during_recovery=true";
+const DATABASE_TEXT: &str = "max_bgerror_resume_count=0;two_write_queues=false";
 const FAMILY_TEXT: &str = "memtable_protection_bytes_per_key=8";
 
 /// Options of the database: DESIGN section 8.

@@ -226,7 +226,7 @@ impl Engine {
             Ok((imported, records))
         })?;
         Some(outcome.map(|(imported, records)| {
-            // On this thread: reading a key takes longer than everything that the shard's thread did with it.
+            // On this thread, so that the shard's goes on with payments.
             records.iter().for_each(|record| self.shared.directory.update(record));
             imported
         }))

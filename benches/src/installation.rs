@@ -110,7 +110,7 @@ pub struct Processor {
 impl Processor {
     /// What a process finds when it starts.
     pub fn load(store: Box<dyn Store>) -> Self {
-        let (reader, directory) = (store.reader(), Directory::default());
+        let (reader, directory) = (store.reader(), Directory::for_about(0));
         let registry = reader.registry().expect("a readable store");
         let books = Book::load(&reader, &registry, 1, |record| directory.update(record));
         let book = books.expect("a readable store").remove(0);

@@ -39,6 +39,14 @@ impl<R: Named> Dense<R> {
         self.slot(name).map(|slot| &self[slot])
     }
 
+    /// Sets memory aside for `additional` more records. What is set aside and not used takes an entry of the table each,
+    /// and nothing for the record.
+    pub(crate) fn reserve(&mut self, additional: usize) {
+        let Self { slots, records, hasher } = self;
+        slots.reserve(additional, |slot| hasher.hash_one(records[*slot as usize].name()));
+        records.reserve(additional);
+    }
+
     /// Adds a record whose name is new.
     pub(crate) fn insert(&mut self, record: R) -> Slot {
         let slot = u32::try_from(self.records.len()).expect("a shard holds fewer than four thousand million records");

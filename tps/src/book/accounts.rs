@@ -50,6 +50,11 @@ impl Accounts {
         Self { entries: Dense::new(), assets: Vec::new(), sums: Vec::new(), changed: Vec::new() }
     }
 
+    /// Sets memory aside for so many more.
+    pub(super) fn reserve(&mut self, additional: usize) {
+        self.entries.reserve(additional);
+    }
+
     fn unpack(&self, entry: &Entry) -> Account {
         let asset = self.assets[usize::from(entry.asset)];
         Account { id: entry.id, asset, balance: entry.balance(), held: entry.held }

@@ -15,7 +15,7 @@ use crate::store::records::EnrolmentRecord;
 use crate::store::{Reader, StoreError};
 
 /// An instrument, packed.
-struct Entry {
+pub(super) struct Entry {
     id: InstrumentId,
     last_content: Digest,
     last_count: u64,
@@ -54,7 +54,8 @@ impl Named for Entry {
 }
 
 impl Entry {
-    fn new(record: &EnrolmentRecord, account: Slot) -> Self {
+    /// An instrument that has not paid yet; its account's slot is set when it is put among the others.
+    pub(super) fn new(record: &EnrolmentRecord) -> Self {
         let mut entry = Self {
             id: record.id,
             last_content: Digest::ZERO,
@@ -63,7 +64,7 @@ impl Entry {
             current: ModifiedPin(0),
             previous: ModifiedPin(0),
             rare: None,
-            account,
+            account: Slot(0),
             last_index: 0,
             pin_failures: 0,
             flags: 0,
@@ -108,7 +109,8 @@ impl Entry {
         }
     }
 
-    fn set_state(&mut self, state: &InstrumentState) {
+    /// Takes over what payments change.
+    pub(super) fn set_state(&mut self, state: &InstrumentState) {
         self.last_count = state.last_count;
         self.last_content = state.last_content;
         (self.last_batch, self.last_index) = (state.last_place.batch, state.last_place.index);
@@ -176,19 +178,19 @@ impl Instruments {
         self.entries.len()
     }
 
-    /// Takes over a stored instrument.
-    pub(super) fn load(&mut self, record: &EnrolmentRecord, account: Slot) -> Slot {
-        self.entries.insert(Entry::new(record, account))
+    /// Sets memory aside for so many more.
+    pub(super) fn reserve(&mut self, additional: usize) {
+        self.entries.reserve(additional);
     }
 
-    /// Takes over a stored state, which is not new.
-    pub(super) fn load_state(&mut self, slot: Slot, state: &InstrumentState) {
-        self.entries[slot].set_state(state);
+    /// Takes over a stored instrument.
+    pub(super) fn load(&mut self, entry: Entry, account: Slot) -> Slot {
+        self.entries.insert(Entry { account, ..entry })
     }
 
     /// Adds a new instrument.
     pub(super) fn insert(&mut self, record: EnrolmentRecord, account: Slot, state: &InstrumentState) {
-        let slot = self.load(&record, account);
+        let slot = self.load(Entry::new(&record), account);
         self.set_state(slot, state);
         self.enrolments.put(record);
     }

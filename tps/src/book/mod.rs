@@ -6,6 +6,7 @@
 mod accounts;
 pub mod import;
 mod instruments;
+mod load;
 pub mod orders;
 pub mod pay;
 
@@ -76,45 +77,6 @@ impl Book {
                 .collect(),
             orders: registry.orders.iter().copied().collect(),
             changed: Changed::default(),
-        }
-    }
-
-    /// The books of all shards, out of what a store holds. `enrolled` is called for every instrument.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn load(
-        reader: &Arc<dyn Reader>,
-        registry: &Registry,
-        shards: u16,
-        mut enrolled: impl FnMut(&EnrolmentRecord),
-    ) -> Result<Vec<Self>, StoreError> {
-        let mut books: Vec<Self> = (0..shards).map(|shard| Self::empty(registry, shard, Arc::clone(reader))).collect();
-        let of = |key: u16| usize::from(key % shards);
-        reader.for_each_account(&mut |account| {
-            books[of(account.id.shard_key())].accounts.load(&account);
-        })?;
-        let mut lost = None;
-        reader.for_each_enrolment(&mut |record| {
-            let book = &mut books[of(record.id.shard_key())];
-            match book.accounts.slot(record.account) {
-                Some(account) => {
-                    book.instruments.load(&record, account);
-                    enrolled(&record);
-                }
-                None => lost = Some(record.id),
-            }
-        })?;
-        reader.for_each_instrument(&mut |id, state| {
-            let instruments = &mut books[of(id.shard_key())].instruments;
-            match instruments.slot(id) {
-                Some(slot) => instruments.load_state(slot, &state),
-                None => lost = Some(id),
-            }
-        })?;
-        match lost {
-            Some(id) => Err(reader.inconsistent(&format!("instrument {id} has no account or no enrolment"))),
-            None => Ok(books),
         }
     }
 

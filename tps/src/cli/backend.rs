@@ -89,7 +89,7 @@ fn on_database<T>(
 ) -> Result<T, AdminError> {
     let realm = data.realm()?;
     let config = Config::load(&data.config_file(), realm.shards, &Overrides::default())?;
-    if store.reader().registry()?.realm.is_some_and(|found| found != realm.realm) {
+    if store.reader().realm()? != realm.realm {
         return Err(AdminError::new(AdminErrorCode::Store, crate::serve::ServeError::OtherRealm.to_string()));
     }
     let keys = KeyRing::load(data)?.administration_keys(realm.realm, wall_clock())?;

@@ -41,13 +41,18 @@ pub struct Directory {
     parts: Vec<RwLock<Dense<DirectoryEntry>>>,
 }
 
-impl Default for Directory {
-    fn default() -> Self {
-        Self { parts: (0..PARTS).map(|_| RwLock::new(Dense::new())).collect() }
-    }
-}
-
 impl Directory {
+    /// An empty one, with memory set aside for about so many instruments.
+    pub fn for_about(instruments: usize) -> Self {
+        let part = || {
+            let mut part = Dense::new();
+            // Parts differ a little.
+            part.reserve(instruments / PARTS * 17 / 16);
+            RwLock::new(part)
+        };
+        Self { parts: (0..PARTS).map(|_| part()).collect() }
+    }
+
     /// Ids begin with the shard, which many share; their last byte is random.
     fn part(&self, id: InstrumentId) -> &RwLock<Dense<DirectoryEntry>> {
         &self.parts[usize::from(id.0[15]) % PARTS]

@@ -87,7 +87,7 @@ impl Engine {
     pub fn start(store: Box<dyn Store>, keys: EngineKeys, config: EngineConfig) -> Result<Self, StoreError> {
         let reader = store.reader();
         let registry = reader.registry()?;
-        let directory = Directory::default();
+        let directory = Directory::for_about(reader.instruments_about()?);
         let books = Book::load(&reader, &registry, config.shards, |record| directory.update(record))?;
         let shared = Arc::new(Shared {
             keys,

@@ -173,7 +173,7 @@ fn run(
     announce: &Announce,
 ) -> Result<(SocketAddr, ServerSignal), ServeError> {
     let Loaded { config, keys, tls, in_force } = loaded;
-    if store.reader().registry()?.realm.is_some_and(|found| found != realm.realm) {
+    if store.reader().realm()? != realm.realm {
         return Err(ServeError::OtherRealm);
     }
     let engine = Arc::new(Engine::start(store, keys, config.engine(realm.shards))?);

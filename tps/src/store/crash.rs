@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::ids::{AccountId, InstrumentId};
+use protocol::ids::{AccountId, InstrumentId, RealmId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
 
@@ -211,6 +211,14 @@ impl CrashReader {
 impl Reader for CrashReader {
     fn registry(&self) -> Result<Registry, StoreError> {
         self.read(Tables::registry)
+    }
+
+    fn realm(&self) -> Result<RealmId, StoreError> {
+        self.read(|tables| tables.realm)
+    }
+
+    fn instruments_about(&self) -> Result<usize, StoreError> {
+        self.read(Tables::instrument_count)
     }
 
     fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError> {

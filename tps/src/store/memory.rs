@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use protocol::ids::{AccountId, InstrumentId};
+use protocol::ids::{AccountId, InstrumentId, RealmId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
 
@@ -53,6 +53,14 @@ impl MemoryReader {
 impl Reader for MemoryReader {
     fn registry(&self) -> Result<Registry, StoreError> {
         Ok(self.tables().registry())
+    }
+
+    fn realm(&self) -> Result<RealmId, StoreError> {
+        Ok(self.tables().realm)
+    }
+
+    fn instruments_about(&self) -> Result<usize, StoreError> {
+        Ok(self.tables().instrument_count())
     }
 
     fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError> {

@@ -16,8 +16,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use protocol::ids::InstrumentId;
-use protocol::ids::RealmId;
+use protocol::ids::{AccountId, InstrumentId, RealmId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
 use records::{Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, Snapshot, StoredOutcome};
@@ -179,6 +178,18 @@ pub trait Reader: Send + Sync {
     /// [`StoreError`].
     fn registry(&self) -> Result<Registry, StoreError>;
 
+    /// The installation.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn realm(&self) -> Result<RealmId, StoreError>;
+
+    /// About how many instruments there are, so that memory can be set aside for them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn instruments_about(&self) -> Result<usize, StoreError>;
+
     /// Calls `visit` for every account, in the order of ids.
     ///
     /// # Errors
@@ -241,7 +252,7 @@ pub trait Reader: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn reference(&self, account: protocol::ids::AccountId) -> Result<String, StoreError>;
+    fn reference(&self, account: AccountId) -> Result<String, StoreError>;
 
     /// Number of the last commit.
     ///

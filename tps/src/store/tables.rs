@@ -16,7 +16,7 @@ use super::{FIRST_BATCH, Genesis, StoreError};
 /// Everything that was committed. Applying changes costs time in proportion to the changes, not to what is held.
 #[derive(Clone)]
 pub(in crate::store) struct Tables {
-    realm: RealmId,
+    pub(in crate::store) realm: RealmId,
     /// Number of the last commit applied; 0 before the first.
     pub(in crate::store) commit: u64,
     clock: Timestamp,
@@ -78,6 +78,11 @@ impl Tables {
         registry.merchants.sort_unstable_by_key(|record| record.id);
         registry.balances.sort_unstable_by_key(|(key, _)| *key);
         registry
+    }
+
+    /// Number of instruments.
+    pub(in crate::store) fn instrument_count(&self) -> usize {
+        self.enrolments.len()
     }
 
     /// All instruments as enrolled, by id.

@@ -114,7 +114,7 @@ impl Server {
 
     /// What a process finds when it starts.
     pub fn start(store: Box<dyn Store>) -> Self {
-        let (reader, directory) = (store.reader(), Directory::default());
+        let (reader, directory) = (store.reader(), Directory::for_about(0));
         let registry = reader.registry().unwrap();
         let mut books = Book::load(&reader, &registry, 1, |record| directory.update(record)).unwrap();
         Self {

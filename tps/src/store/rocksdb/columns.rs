@@ -1,6 +1,6 @@
 //! Column families with the types of their keys and values: nobody above writes bytes or names a family by text.
 
-use ::rocksdb::{ColumnFamily, Direction, IteratorMode, ReadOptions, Snapshot, WriteBatch};
+use ::rocksdb::{ColumnFamily, IteratorMode, ReadOptions, Snapshot, WriteBatch};
 use protocol::codec::DecodeError;
 use protocol::hash::{Purpose, Tagged};
 use protocol::ids::{AccountId, InstrumentId, MerchantId};
@@ -219,14 +219,26 @@ impl<'a> View<'a> {
         let mut options = ReadOptions::default();
         options.set_readahead_size(READAHEAD_BYTES);
         options.fill_cache(false);
-        let from_start = IteratorMode::From(&[], Direction::Forward);
-        for record in self.snapshot.iterator_cf_opt(self.handles.of_column::<C>(), options, from_start) {
-            let (key, value) = record.map_err(|error| self.disk.read_failed(&error))?;
-            let decoded = C::Key::read(&key).and_then(|decoded| Ok((decoded, C::Value::read(&value)?)));
-            let (decoded_key, decoded_value) = decoded.map_err(|error| self.wrong::<C>(&key, &error))?;
+        // The iterator of keys and values as boxes would allocate twice per record.
+        let mut records = self.snapshot.raw_iterator_cf_opt(self.handles.of_column::<C>(), options);
+        records.seek_to_first();
+        while let Some((key, value)) = records.item() {
+            let decoded = C::Key::read(key).and_then(|decoded| Ok((decoded, C::Value::read(value)?)));
+            let (decoded_key, decoded_value) = decoded.map_err(|error| self.wrong::<C>(key, &error))?;
             visit(decoded_key, decoded_value);
+            records.next();
         }
+        records.status().map_err(|error| self.disk.read_failed(&error))?;
         Ok(())
+    }
+
+    /// Bytes of the files that the records lie in.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadFailed`].
+    pub(super) fn file_bytes<C: Column>(&self) -> Result<usize, StoreError> {
+        let files = self.disk.db.live_files().map_err(|error| self.disk.read_failed(&error))?;
+        Ok(files.iter().filter(|file| file.column_family_name == C::NAME).map(|file| file.size).sum())
     }
 
     /// Reads every record and counts them.

@@ -245,6 +245,9 @@ fn check_history(paths: &Paths, disk: &Disk, head: &Point) -> Result<(), StoreEr
     Ok(())
 }
 
+/// Least bytes of an enrolment in a file: key, number of the write, and a record without label and limits.
+const ENROLMENT_BYTES_LEAST: usize = 16 + 8 + 150;
+
 struct RocksReader {
     shared: Arc<Shared>,
 }
@@ -268,6 +271,15 @@ impl Reader for RocksReader {
         view.for_each::<Balances>(|key, balance| registry.balances.push((key, balance)))?;
         view.for_each::<Journal>(|_, record| registry.orders.extend(record.order))?;
         Ok(registry)
+    }
+
+    fn realm(&self) -> Result<RealmId, StoreError> {
+        Ok(RealmId(meta(&self.shared.disk, &self.view()?, MetaKey::Realm)?))
+    }
+
+    fn instruments_about(&self) -> Result<usize, StoreError> {
+        // The database's own estimate would have to open every file. Recovery has written out what was in the log.
+        Ok(self.view()?.file_bytes::<Enrolments>()? / ENROLMENT_BYTES_LEAST)
     }
 
     fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError> {

@@ -30,10 +30,10 @@ fn kernels(criterion: &mut Criterion) {
             bencher.iter(|| Points::decompress(backend, black_box(&encodings)));
         });
         let points = Points::decompress(backend, &encodings);
-        group.bench_function(id("tables"), |bencher| bencher.iter(|| points.tables(black_box(&all))));
-        let tables = points.tables(&all);
+        group.bench_function(id("addends"), |bencher| bencher.iter(|| points.addends(black_box(&all))));
+        let addends = points.addends(&all);
         group.bench_function(id("sum"), |bencher| {
-            bencher.iter(|| sum_of_multiples(&tables, black_box(&scalars), &tables, &short, 0..COUNT));
+            bencher.iter(|| sum_of_multiples(&addends, black_box(&scalars), &addends, &short, 0..COUNT));
         });
     }
 }

@@ -64,8 +64,8 @@ fn measure_points(encodings: &[[u8; 32]]) {
             let name = |what: &str| format!("{what}, {count}, {}", backend.name());
             measure(&name("decompress"), count, || Points::decompress(backend, &encodings[..count]));
             let points = Points::decompress(backend, &encodings[..count]);
-            measure(&name("tables"), count, || points.tables(&all));
-            let (keys, nonces) = (points.tables(&all), points.tables(&all));
+            measure(&name("addends"), count, || points.addends(&all));
+            let (keys, nonces) = (points.addends(&all), points.addends(&all));
             measure(&name("sum of z R + c A"), count, || sum_of_multiples(&keys, &long, &nonces, &short, 0..count));
         }
     }

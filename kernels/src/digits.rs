@@ -1,29 +1,34 @@
-//! Scalars in signed hexadecimal digits.
+//! Scalars in signed digits.
 
-/// Places of a scalar below 2^255.
-pub(crate) const PLACES: usize = 64;
-/// Places of a scalar below 2^128: the last is 0 or 1.
-pub(crate) const SHORT_PLACES: usize = 33;
+/// Every scalar is below the order of the group, which is below 2^253.
+pub(crate) const SCALAR_BITS: usize = 253;
+/// The length of the shorter scalars.
+pub(crate) const SHORT_SCALAR_BITS: usize = 128;
 
-/// scalar = sum of digit_i 16^i with -8 <= digit_i < 8, but for the last, which is at most 8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Digits(pub(crate) [i8; PLACES]);
+/// Largest number of bits in a digit, so that it fits into a byte with its sign. Batches are too small for wider ones.
+pub(crate) const WIDTH_MAX: usize = 7;
 
-impl Digits {
-    /// Of a scalar below 2^255, little endian.
-    pub(crate) fn new(scalar: &[u8; 32]) -> Self {
-        debug_assert!(scalar[31] < 0x80);
-        let mut digits = [0; PLACES];
-        let mut carry = 0;
-        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(scalar) {
-            for (digit, nibble) in pair.iter_mut().zip([byte & 15, byte >> 4]) {
-                let sum = nibble.cast_signed() + carry;
-                carry = (sum + 8) >> 4;
-                *digit = sum - (carry << 4);
-            }
-        }
-        // The last nibble was at most 7, so that 8 is the most the carry made of it: it stays.
-        digits[PLACES - 1] += carry << 4;
-        Self(digits)
+/// Digits of `width` bits that a scalar of so many bits has. They reach one bit further than the scalar, so that the
+/// highest digit is never so large that it would have to carry.
+pub(crate) const fn places(bits: usize, width: usize) -> usize {
+    bits / width + 1
+}
+
+/// Appends digits such that the scalar (little endian) is the sum of digit_i 2^(width i), the lowest first, where
+/// -2^(width - 1) < digit_i <= 2^(width - 1). There are `count` of them; if those are more than the scalar has places,
+/// the rest are 0.
+pub(crate) fn append_digits(scalar: &[u8; 32], width: usize, count: usize, digits: &mut Vec<i8>) {
+    debug_assert!((1..=WIDTH_MAX).contains(&width));
+    let words = scalar.as_chunks::<8>().0;
+    let word = |i: usize| words.get(i).map_or(0, |bytes| u128::from(u64::from_le_bytes(*bytes)));
+    let half = 1_i8 << (width - 1);
+    let mut carry = 0;
+    for place in 0..count {
+        let (first, shift) = (place * width / 64, place * width % 64);
+        let bits = (word(first) | word(first + 1) << 64) >> shift & ((1 << width) - 1);
+        let sum = bits as i16 + carry;
+        carry = i16::from(sum > i16::from(half));
+        digits.push((sum - (carry << width)) as i8);
     }
+    debug_assert!(carry == 0, "digits for all places");
 }

@@ -30,7 +30,6 @@ mod erase;
 mod hash;
 mod points;
 mod self_test;
-mod table;
 #[cfg(test)]
 mod tests;
 
@@ -44,4 +43,4 @@ mod ifma;
 pub use agreement::x25519;
 pub use backend::{Backend, Choice, Name, Obstacle};
 pub use hash::sha512;
-pub use points::{Points, Tables, sum_of_multiples};
+pub use points::{Addends, Points, sum_of_multiples};

@@ -9,9 +9,8 @@ use curve25519_dalek::traits::VartimeMultiscalarMul;
 
 use crate::Backend;
 use crate::backend::{Kind, on_lanes};
-use crate::digits::{Digits, PLACES, SHORT_PLACES};
-use crate::entry::{Affine, Entry};
-use crate::table::{MULTIPLES, PointTable};
+use crate::digits::{SCALAR_BITS, SHORT_SCALAR_BITS};
+use crate::entry::{Addend, Affine, Terms};
 
 /// The points of many encodings.
 pub struct Points {
@@ -53,39 +52,38 @@ impl Points {
         self.on_curve[position]
     }
 
-    /// Prepares points, by their positions, for [`sum_of_multiples`]. Takes 1,280 bytes for each.
+    /// Prepares points, by their positions, for [`sum_of_multiples`]. Takes 120 bytes for each.
     ///
     /// # Panics
     /// If there was no encoding at a position, or it was not that of a point.
-    pub fn tables(&self, positions: &[usize]) -> Tables {
+    pub fn addends(&self, positions: &[usize]) -> Addends {
         assert!(positions.iter().all(|&position| self.on_curve[position]), "only points have multiples");
-        let multiples = match &self.coordinates {
-            Coordinates::Portable(points) => Multiples::Portable(positions.iter().map(|&i| points[i]).collect()),
+        let points = match &self.coordinates {
+            Coordinates::Portable(points) => Prepared::Portable(positions.iter().map(|&i| points[i]).collect()),
             Coordinates::Lanes(points) => {
                 let chosen: Vec<&Affine> = positions.iter().map(|&i| &points[i]).collect();
-                let mut entries = Vec::with_capacity(1 + chosen.len() * MULTIPLES);
-                entries.push(on_lanes!(self.backend.kind(), edwards::identity_entry(), else Entry([0; 20])));
-                on_lanes!(self.backend.kind(), straus::append_multiples(&chosen, &mut entries), else ());
-                Multiples::Lanes(PointTable { entries })
+                let mut addends = Vec::with_capacity(chosen.len());
+                on_lanes!(self.backend.kind(), buckets::append_addends(&chosen, &mut addends), else ());
+                Prepared::Lanes(addends)
             }
         };
-        Tables { backend: self.backend, len: positions.len(), multiples }
+        Addends { backend: self.backend, len: positions.len(), points }
     }
 }
 
 /// Points that are prepared for [`sum_of_multiples`].
-pub struct Tables {
+pub struct Addends {
     backend: Backend,
     len: usize,
-    multiples: Multiples,
+    points: Prepared,
 }
 
-enum Multiples {
-    Lanes(PointTable),
+enum Prepared {
+    Lanes(Vec<Addend>),
     Portable(Vec<EdwardsPoint>),
 }
 
-impl Tables {
+impl Addends {
     /// Number of points.
     pub fn len(&self) -> usize {
         self.len
@@ -98,37 +96,36 @@ impl Tables {
 }
 
 /// The sum of `scalars[i]` times point i of `points` and `short_scalars[i]` times point i of `short_points`, over all i
-/// of `range`. The same tables serve any number of ranges.
+/// of `range`. The same addends serve any number of ranges.
 ///
 /// # Panics
-/// If the range reaches beyond one of the four, or the tables are of different backends.
+/// If the range reaches beyond one of the four, or the points are prepared for different backends.
 pub fn sum_of_multiples(
-    points: &Tables,
+    points: &Addends,
     scalars: &[Scalar],
-    short_points: &Tables,
+    short_points: &Addends,
     short_scalars: &[u128],
     range: Range<usize>,
 ) -> EdwardsPoint {
-    assert!(points.backend == short_points.backend, "tables of different backends");
+    assert!(points.backend == short_points.backend, "points prepared for different backends");
     assert!(range.end <= points.len && range.end <= short_points.len, "no points for the end of the range");
     let (scalars, short_scalars) = (&scalars[range.clone()], &short_scalars[range.clone()]);
-    match (&points.multiples, &short_points.multiples) {
-        (Multiples::Lanes(table), Multiples::Lanes(short_table)) => {
-            let digits: Vec<_> = scalars.iter().map(|scalar| Digits::new(scalar.as_bytes())).collect();
-            let short = short_scalars.iter().map(|scalar| Digits::new(Scalar::from(*scalar).as_bytes()));
-            let short_digits: Vec<_> = short.collect();
+    match (&points.points, &short_points.points) {
+        (Prepared::Lanes(points_in_lanes), Prepared::Lanes(short_points)) => {
+            let long: Vec<[u8; 32]> = scalars.iter().map(Scalar::to_bytes).collect();
+            let short: Vec<[u8; 32]> = short_scalars.iter().map(|scalar| Scalar::from(*scalar).to_bytes()).collect();
             let terms = [
-                (table, range.start, digits.as_slice(), PLACES),
-                (short_table, range.start, short_digits.as_slice(), SHORT_PLACES),
+                Terms { points: &points_in_lanes[range.clone()], scalars: &long, bits: SCALAR_BITS },
+                Terms { points: &short_points[range], scalars: &short, bits: SHORT_SCALAR_BITS },
             ];
-            let encoding = on_lanes!(points.backend.kind(), straus::sum_of_multiples(&terms), else [0; 32]);
+            let encoding = on_lanes!(points.backend.kind(), buckets::sum_of_multiples(&terms), else [0; 32]);
             CompressedEdwardsY(encoding).decompress().expect("a sum of points is a point")
         }
-        (Multiples::Portable(points), Multiples::Portable(short_points)) => {
+        (Prepared::Portable(points), Prepared::Portable(short_points)) => {
             let short_scalars = short_scalars.iter().map(|scalar| Scalar::from(*scalar));
             let all = points[range.clone()].iter().chain(&short_points[range]);
             EdwardsPoint::vartime_multiscalar_mul(scalars.iter().copied().chain(short_scalars), all)
         }
-        _ => unreachable!("tables of one backend are of one kind"),
+        _ => unreachable!("addends of one backend are of one kind"),
     }
 }

@@ -89,10 +89,11 @@ fn points(backend: Backend) -> Result<(), &'static str> {
     let short = [0, 1, u128::MAX, 0x8888_8888_8888_8888_8888_8888_8888_8888];
     let short: Vec<_> =
         short.into_iter().chain((0..15).map(|i| u128::MAX / 15 * i)).cycle().take(positions.len()).collect();
-    let tables = all.each_ref().map(|points| points.tables(&positions));
+    let addends = all.each_ref().map(|points| points.addends(&positions));
     for range in [0..positions.len(), 1..2, 3..positions.len() - 2] {
-        let [ours, expected] =
-            tables.each_ref().map(|table| sum_of_multiples(table, &scalars, table, &short, range.clone()).compress());
+        let [ours, expected] = addends
+            .each_ref()
+            .map(|points| sum_of_multiples(points, &scalars, points, &short, range.clone()).compress());
         if ours != expected {
             return Err("sums of multiples");
         }

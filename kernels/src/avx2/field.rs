@@ -348,42 +348,48 @@ lanes! {
         Carried(limbs)
     }
 
-    /// Loads one entry per lane; the negatives of the points in the lanes of `negative`.
-    pub(crate) fn load_entries(entries: &[&Entry; LANES], negative: u8) -> [Carried; 4] {
+    /// The same number in all lanes, from words of one lane.
+    pub(crate) fn broadcast(words: &[u64; 5]) -> Carried {
+        let mut limbs = [splat_float(0.0); 5];
+        for k in 0..5 {
+            limbs[k] = float(splat(words[k]));
+        }
+        Carried(limbs)
+    }
+
+    /// Loads one entry per lane: X, Y, Z, and T.
+    pub(crate) fn load_entries(entries: &[&Entry; LANES]) -> ([Uncarried; 3], Carried) {
         let rows = |block: usize| {
             let mut rows = [splat(0); 4];
             for (lane, row) in rows.iter_mut().enumerate() {
-                // The first two blocks change places in a negative.
-                let exchanged = usize::from(negative >> lane & 1) & usize::from(block < 2);
-                *row = load(&entries[lane].0.as_chunks::<4>().0[block ^ exchanged]);
+                *row = load(&entries[lane].0.as_chunks::<4>().0[block]);
             }
             transpose(rows)
         };
-        let blocks = [rows(0), rows(1), rows(2), rows(3)];
         let last = rows(4);
-        let mask = mask_of_lanes(negative).0;
-        let exchange = and(xor(last[0], last[1]), mask);
-        let last = [xor(last[0], exchange), xor(last[1], exchange), last[2], last[3]];
-        let sign = and(mask, splat(1 << 63));
-        let mut coordinates = [zero(); 4];
-        for c in 0..4 {
-            for k in 0..4 {
-                coordinates[c].0[k] = float(blocks[c][k]);
-            }
-            coordinates[c].0[4] = float(last[c]);
+        let limbs = |c: usize| {
+            let first = rows(c);
+            [first[0], first[1], first[2], first[3], last[c]]
+        };
+        let mut t = zero();
+        for (limb, bits) in t.0.iter_mut().zip(limbs(3)) {
+            *limb = float(bits);
         }
-        for k in 0..5 {
-            coordinates[3].0[k] = float(xor(bits(coordinates[3].0[k]), sign));
-        }
-        coordinates
+        ([Uncarried(limbs(0)), Uncarried(limbs(1)), Uncarried(limbs(2))], t)
     }
 
     /// Writes one entry per lane.
-    pub(crate) fn store_entries(coordinates: &[Carried; 4], entries: &mut [Entry; LANES]) {
+    pub(crate) fn store_entries(coordinates: &([Uncarried; 3], Carried), entries: [&mut Entry; LANES]) {
+        let ([x, y, z], t) = coordinates;
+        let mut t_bits = [splat(0); 5];
+        for k in 0..5 {
+            t_bits[k] = bits(t.0[k]);
+        }
+        let limbs = [x.0, y.0, z.0, t_bits];
         for block in 0..5 {
             let mut rows = [splat(0); 4];
             for k in 0..4 {
-                rows[k] = bits(if block < 4 { coordinates[block].0[k] } else { coordinates[k].0[4] });
+                rows[k] = if block < 4 { limbs[block][k] } else { limbs[k][4] };
             }
             let rows = transpose(rows);
             for lane in 0..LANES {

@@ -3,8 +3,6 @@
 
 use core::arch::x86_64::*;
 
-use crate::entry::Entry;
-
 /// Four 64-bit integers.
 pub(crate) type Integer = __m256i;
 /// Four doubles.
@@ -139,14 +137,6 @@ lanes! {
     pub(crate) fn load(lanes: &[u64; 4]) -> Integer {
         // SAFETY: reads the 32 bytes of the array, at any alignment.
         unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
-    }
-
-    /// Starts to bring an entry into the nearest cache.
-    pub(crate) fn prefetch(entry: &Entry) {
-        let start = core::ptr::from_ref(entry).cast::<i8>();
-        for offset in [0, 64, size_of::<Entry>() - 1] {
-            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset));
-        }
     }
 
     pub(crate) fn store(a: Integer, lanes: &mut [u64; 4]) {

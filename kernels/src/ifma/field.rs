@@ -308,23 +308,28 @@ lanes! {
         Carried(limbs)
     }
 
-    /// Loads one entry per lane; the negatives of the points in the lanes of `negative`.
-    pub(crate) fn load_entries(entries: &[&Entry; LANES], negative: u8) -> [Carried; 4] {
-        let mut coordinates = [zero(); 4];
+    /// The same number in all lanes, from words of one lane.
+    pub(crate) fn broadcast(words: &[u64; 5]) -> Carried {
+        constant(words)
+    }
+
+    /// Loads one entry per lane: X, Y, Z, and T.
+    pub(crate) fn load_entries(entries: &[&Entry; LANES]) -> ([Uncarried; 3], Carried) {
+        let mut coordinates = [[splat(0); 5]; 4];
         for c in 0..4 {
             for k in 0..5 {
-                coordinates[c].0[k] = word_of_each(entries, Entry::position(c, k));
+                coordinates[c][k] = word_of_each(entries, Entry::position(c, k));
             }
         }
-        let [plus, minus, z, t] = coordinates;
-        let mask = Mask(negative);
-        [select(mask, &plus, &minus), select(mask, &minus, &plus), z, select(mask, &t, &negate(&t))]
+        let [x, y, z, t] = coordinates;
+        ([Uncarried(x), Uncarried(y), Uncarried(z)], Carried(t))
     }
 
     /// Writes one entry per lane.
-    pub(crate) fn store_entries(coordinates: &[Carried; 4], entries: &mut [Entry; LANES]) {
-        for c in 0..4 {
-            let words = to_words(&coordinates[c]);
+    pub(crate) fn store_entries(coordinates: &([Uncarried; 3], Carried), entries: [&mut Entry; LANES]) {
+        let ([x, y, z], t) = coordinates;
+        for (c, limbs) in [x.0, y.0, z.0, t.0].into_iter().enumerate() {
+            let words = to_words(&Carried(limbs));
             for k in 0..5 {
                 for lane in 0..LANES {
                     entries[lane].0[Entry::position(c, k)] = words[k][lane];

@@ -80,14 +80,6 @@ lanes! {
         unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
     }
 
-    /// Starts to bring an entry into the nearest cache.
-    pub(crate) fn prefetch(entry: &Entry) {
-        let start = core::ptr::from_ref(entry).cast::<i8>();
-        for offset in [0, 64, size_of::<Entry>() - 1] {
-            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset));
-        }
-    }
-
     pub(crate) fn store(a: Integer, lanes: &mut [u64; 8]) {
         // SAFETY: writes the 64 bytes of the array, at any alignment.
         unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), a) }

@@ -55,6 +55,7 @@ lanes! {
         check(&sum(&uncarry(&a), &uncarry(&b)), |i| x[i] + y[i], "a + b");
         check(&difference(&twice(&aa), &uncarry(&b)), |i| x[i] * x[i] + x[i] * x[i] - y[i], "2 a^2 - b");
         check(&difference(&twice(&aa), &bb), |i| x[i] * x[i] + x[i] * x[i] - y[i] * y[i], "2 a^2 - b^2");
+        check(&sum(&twice(&aa), &product), |i| x[i] * x[i] + x[i] * x[i] + x[i] * y[i], "2 a^2 + a b");
         let factor = factor_difference(&a, &b);
         check(&multiply(&factor, &a), |i| (x[i] - y[i]) * x[i], "(a - b) a");
         check(&multiply(&b, &factor), |i| (x[i] - y[i]) * y[i], "b (a - b)");

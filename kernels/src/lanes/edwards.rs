@@ -4,7 +4,7 @@ use super::super::field::*;
 use super::ONE;
 use super::bytes::{from_bytes, to_bytes};
 use super::power::{invert, power_p58};
-use crate::entry::{Affine, Entry};
+use crate::entry::{Addend, Affine};
 
 /// d, 2 d and a square root of -1, in limbs of 51 bits.
 const D: [u64; 5] = [929955233495203, 466365720129213, 1662059464998953, 2033849074728123, 1442794654840575];
@@ -17,52 +17,92 @@ const ROOT_OF_MINUS_1: [u64; 5] =
 pub(crate) struct Extended {
     pub(crate) x: Uncarried,
     pub(crate) y: Uncarried,
-    pub(crate) z: Carried,
+    pub(crate) z: Uncarried,
     pub(crate) t: Carried,
+}
+
+impl From<([Uncarried; 3], Carried)> for Extended {
+    fn from(([x, y, z], t): ([Uncarried; 3], Carried)) -> Self {
+        Self { x, y, z, t }
+    }
+}
+
+impl From<Extended> for ([Uncarried; 3], Carried) {
+    fn from(p: Extended) -> Self {
+        ([p.x, p.y, p.z], p.t)
+    }
 }
 
 /// What is added to a point: Y + X, Y - X, 2 Z, 2 d T.
 pub(crate) type Cached = [Carried; 4];
 
+/// What is added to a point for one with Z = 1: y + x, y - x, 2 d x y.
+pub(crate) type CachedAffine = [Carried; 3];
+
 lanes! {
     /// The identity in all lanes.
     pub(crate) fn identity() -> Extended {
         let one = constant(&ONE);
-        Extended { x: uncarry(&zero()), y: uncarry(&one), z: one, t: zero() }
+        Extended { x: uncarry(&zero()), y: uncarry(&one), z: uncarry(&one), t: zero() }
     }
 
     /// The point with these affine coordinates.
     pub(crate) fn from_affine(x: &Carried, y: &Carried) -> Extended {
-        Extended { x: uncarry(x), y: uncarry(y), z: constant(&ONE), t: multiply(x, y) }
+        Extended { x: uncarry(x), y: uncarry(y), z: uncarry(&constant(&ONE)), t: multiply(x, y) }
     }
 
     pub(crate) fn to_cached(p: &Extended) -> Cached {
-        let z = uncarry(&p.z);
-        [sum(&p.y, &p.x), difference(&p.y, &p.x), sum(&z, &z), multiply(&p.t, &constant(&TWICE_D))]
+        let [plus, minus, t] = to_addend(p);
+        [plus, minus, sum(&p.z, &p.z), t]
+    }
+
+    /// Of a point with Z = 1.
+    pub(crate) fn to_addend(p: &Extended) -> CachedAffine {
+        [sum(&p.y, &p.x), difference(&p.y, &p.x), multiply(&p.t, &constant(&TWICE_D))]
+    }
+
+    /// The same point in all lanes, but its negative in those of `negative`.
+    pub(crate) fn load_addend(point: &Addend, negative: u8) -> CachedAffine {
+        let [plus, minus, t] = [broadcast(&point.0[0]), broadcast(&point.0[1]), broadcast(&point.0[2])];
+        let mask = mask_of_lanes(negative);
+        [select(mask, &plus, &minus), select(mask, &minus, &plus), select(mask, &t, &negate(&t))]
     }
 
     /// p + q for any points (the formulas are complete).
     pub(crate) fn add_cached(p: &Extended, q: &Cached) -> Extended {
         let plus = multiply_uncarried(&sum(&p.y, &p.x), &q[0]);
         let minus = multiply_uncarried(&difference(&p.y, &p.x), &q[1]);
-        let zz = multiply_uncarried(&p.z, &q[2]);
+        let zz = multiply_uncarried(&carry(&p.z), &q[2]);
         let tt = multiply_uncarried(&p.t, &q[3]);
         let (e, h) = (difference(&plus, &minus), sum(&plus, &minus));
         let (g, f) = (sum(&zz, &tt), difference(&zz, &tt));
-        Extended { x: multiply_uncarried(&e, &f), y: multiply_uncarried(&g, &h), z: multiply(&f, &g), t: multiply(&e, &h) }
+        let t = multiply(&e, &h);
+        Extended { x: multiply_uncarried(&e, &f), y: multiply_uncarried(&g, &h), z: multiply_uncarried(&f, &g), t }
+    }
+
+    /// p + q for any points, as `add_cached`.
+    pub(crate) fn add_addend(p: &Extended, q: &CachedAffine) -> Extended {
+        let plus = multiply_uncarried(&sum(&p.y, &p.x), &q[0]);
+        let minus = multiply_uncarried(&difference(&p.y, &p.x), &q[1]);
+        let tt = multiply_uncarried(&p.t, &q[2]);
+        let zz = twice(&p.z);
+        let (e, h) = (difference(&plus, &minus), sum(&plus, &minus));
+        let (g, f) = (sum(&zz, &tt), difference(&zz, &tt));
+        let t = multiply(&e, &h);
+        Extended { x: multiply_uncarried(&e, &f), y: multiply_uncarried(&g, &h), z: multiply_uncarried(&f, &g), t }
     }
 
     /// 2 p. Without `WITH_T` the result has no valid T and may only be doubled.
     pub(crate) fn double<const WITH_T: bool>(p: &Extended) -> Extended {
         let xx = square_uncarried(&carry(&p.x));
         let yy = square_uncarried(&carry(&p.y));
-        let zz = square_uncarried(&p.z);
+        let zz = square_uncarried(&carry(&p.z));
         let both = square_uncarried(&sum(&p.x, &p.y));
         let (h, g) = (sum(&yy, &xx), difference(&yy, &xx));
         let e = difference(&both, &uncarry(&h));
         let f = difference(&twice(&zz), &uncarry(&g));
         let t = if WITH_T { multiply(&e, &h) } else { p.t };
-        Extended { x: multiply_uncarried(&e, &f), y: multiply_uncarried(&g, &h), z: multiply(&f, &g), t }
+        Extended { x: multiply_uncarried(&e, &f), y: multiply_uncarried(&g, &h), z: multiply_uncarried(&f, &g), t }
     }
 
     /// The points of encodings, and a bit per lane that is set where there is one. Takes y modulo p and any sign of
@@ -92,7 +132,7 @@ lanes! {
 
     /// The encodings.
     pub(crate) fn compress(p: &Extended) -> [[u8; 32]; LANES] {
-        let inverse = invert(&p.z);
+        let inverse = invert(&carry(&p.z));
         let signs = lanes_of_mask(is_odd(&multiply(&carry(&p.x), &inverse)));
         let mut encodings = to_bytes(&multiply(&carry(&p.y), &inverse));
         for (lane, encoding) in encodings.iter_mut().enumerate() {
@@ -121,8 +161,8 @@ lanes! {
         }
     }
 
-    /// The points with these coordinates, one per lane.
-    pub(crate) fn gather_affine(points: &[&Affine; LANES]) -> Extended {
+    /// The coordinates of points, one per lane.
+    pub(crate) fn gather_affine(points: &[&Affine; LANES]) -> (Carried, Carried) {
         let (mut x, mut y) = ([[0; LANES]; 5], [[0; LANES]; 5]);
         for (lane, point) in points.iter().enumerate() {
             for k in 0..5 {
@@ -130,32 +170,19 @@ lanes! {
                 y[k][lane] = point.0[1][k];
             }
         }
-        from_affine(&from_words(&x), &from_words(&y))
+        (from_words(&x), from_words(&y))
     }
 
-    /// Adds what the lanes hold: the sum is in every lane.
-    pub(crate) fn sum_of_lanes(p: &Extended) -> Extended {
-        let mut total = *p;
-        let mut distance = LANES / 2;
-        while distance > 0 {
-            let mut other = to_cached(&total);
-            for coordinate in &mut other {
-                let mut words = to_words(coordinate);
-                for word in &mut words {
-                    word.rotate_left(distance);
-                }
-                *coordinate = from_words(&words);
+    /// In each lane what was so many lanes further on.
+    pub(crate) fn rotate_lanes(p: &Cached, distance: usize) -> Cached {
+        let mut rotated = *p;
+        for coordinate in &mut rotated {
+            let mut words = to_words(coordinate);
+            for word in &mut words {
+                word.rotate_left(distance);
             }
-            total = add_cached(&total, &other);
-            distance /= 2;
+            *coordinate = from_words(&words);
         }
-        total
-    }
-
-    /// The entry of the identity.
-    pub(crate) fn identity_entry() -> Entry {
-        let mut entries = [Entry([0; 20]); LANES];
-        store_entries(&to_cached(&identity()), &mut entries);
-        entries[0]
+        rotated
     }
 }

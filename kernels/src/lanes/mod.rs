@@ -1,6 +1,7 @@
 //! Curve arithmetic over a field of lanes, written once and compiled for every backend: `super::field` is the backend's
 //! arithmetic, `lanes!` its macro that names the processor features.
 
+pub(crate) mod buckets;
 pub(crate) mod bytes;
 #[cfg(test)]
 pub(crate) mod checks;
@@ -8,7 +9,6 @@ pub(crate) mod edwards;
 pub(crate) mod montgomery;
 pub(crate) mod power;
 pub(crate) mod sha512;
-pub(crate) mod straus;
 
 /// Limbs of 1.
 pub(crate) const ONE: [u64; 5] = [1, 0, 0, 0, 0];

@@ -6,7 +6,7 @@ use curve25519_dalek::scalar::Scalar;
 use proptest::prelude::*;
 
 use super::{emulations, extreme_encodings, instructions, random};
-use crate::digits::Digits;
+use crate::digits::{SCALAR_BITS, SHORT_SCALAR_BITS, WIDTH_MAX, append_digits, places};
 use crate::{Backend, Points, sum_of_multiples};
 
 fn scalars(seed: &str, count: usize) -> Vec<Scalar> {
@@ -42,8 +42,8 @@ fn check_decompression(backend: Backend, encodings: &[[u8; 32]]) -> usize {
         assert_eq!(points.is_on_curve(i), expected.is_some(), "{:x?}, {}", encodings[i], backend.name());
         if let Some(expected) = expected {
             // One point at a time shows its coordinates.
-            let table = points.tables(&[i]);
-            let sum = sum_of_multiples(&table, &[Scalar::ONE], &table, &[0], 0..1);
+            let addends = points.addends(&[i]);
+            let sum = sum_of_multiples(&addends, &[Scalar::ONE], &addends, &[0], 0..1);
             assert_eq!(sum.compress(), expected.compress(), "{:x?}, {}", encodings[i], backend.name());
             count += 1;
         }
@@ -73,13 +73,13 @@ fn sums_agree_with_dalek_for_any_number_and_range() {
     let (long, short) = (scalars("long", count), short_scalars("short", count));
     let all: Vec<usize> = (0..count).collect();
     let check = |backend: Backend, ranges: &[core::ops::Range<usize>]| {
-        let table = Points::decompress(backend, &encode(&points)).tables(&all);
-        let other = Points::decompress(backend, &encode(&others)).tables(&all);
-        assert_eq!(table.len(), count);
+        let addends = Points::decompress(backend, &encode(&points)).addends(&all);
+        let other = Points::decompress(backend, &encode(&others)).addends(&all);
+        assert_eq!(addends.len(), count);
         for range in ranges {
             let [a, b] = [&points, &others].map(|points| &points[range.clone()]);
             let expected = plain_sum(a, &long[range.clone()], b, &short[range.clone()]);
-            assert_eq!(sum_of_multiples(&table, &long, &other, &short, range.clone()), expected, "{range:?}");
+            assert_eq!(sum_of_multiples(&addends, &long, &other, &short, range.clone()), expected, "{range:?}");
         }
     };
     let ranges: Vec<_> = (0..=count).flat_map(|end| [0..end, end / 2..end, end..count]).collect();
@@ -98,9 +98,9 @@ fn sums_at_extreme_scalars() {
     for backend in Backend::available() {
         for torsion in EIGHT_TORSION {
             let points = [B + torsion, -B + torsion, torsion, EdwardsPoint::default(), B];
-            let table = Points::decompress(backend, &encode(&points)).tables(&[0, 1, 2, 3, 4]);
+            let addends = Points::decompress(backend, &encode(&points)).addends(&[0, 1, 2, 3, 4]);
             let expected = plain_sum(&points, &long, &points, &short);
-            assert_eq!(sum_of_multiples(&table, &long, &table, &short, 0..5), expected, "{}", backend.name());
+            assert_eq!(sum_of_multiples(&addends, &long, &addends, &short, 0..5), expected, "{}", backend.name());
         }
     }
 }
@@ -111,10 +111,10 @@ fn equal_and_opposite_points_add_up() {
     for backend in Backend::available() {
         for point in [B, EIGHT_TORSION[1], EIGHT_TORSION[4], EdwardsPoint::default()] {
             let points = [point, point, -point, point, -point, -point, point, -point, point, point];
-            let table = Points::decompress(backend, &encode(&points)).tables(&(0..10).collect::<Vec<_>>());
+            let addends = Points::decompress(backend, &encode(&points)).addends(&(0..10).collect::<Vec<_>>());
             for scalar in [Scalar::ONE, Scalar::from(7_u8), -Scalar::from(3_u8)] {
                 let expected = plain_sum(&points, &[scalar; 10], &points, &[5; 10]);
-                assert_eq!(sum_of_multiples(&table, &[scalar; 10], &table, &[5; 10], 0..10), expected);
+                assert_eq!(sum_of_multiples(&addends, &[scalar; 10], &addends, &[5; 10], 0..10), expected);
             }
         }
     }
@@ -128,30 +128,56 @@ fn many_points() {
     let expected = plain_sum(&points, &long, &points, &short);
     let chosen: Vec<usize> = (0..count).collect();
     for backend in instructions() {
-        let table = Points::decompress(backend, &encode(&points)).tables(&chosen);
-        assert_eq!(sum_of_multiples(&table, &long, &table, &short, 0..count), expected, "{}", backend.name());
+        let addends = Points::decompress(backend, &encode(&points)).addends(&chosen);
+        assert_eq!(sum_of_multiples(&addends, &long, &addends, &short, 0..count), expected, "{}", backend.name());
     }
 }
 
 #[test]
-fn tables_hold_the_chosen_points_in_order() {
+fn addends_are_those_of_the_chosen_points_in_order() {
     let points: Vec<_> = scalars("chosen", 9).iter().map(EdwardsPoint::mul_base).collect();
     for backend in Backend::available() {
-        let table = Points::decompress(backend, &encode(&points)).tables(&[7, 2, 2, 8, 0]);
+        let addends = Points::decompress(backend, &encode(&points)).addends(&[7, 2, 2, 8, 0]);
         for (i, position) in [7, 2, 2, 8, 0].into_iter().enumerate() {
-            let sum = sum_of_multiples(&table, &[Scalar::ONE; 5], &table, &[1; 5], i..i + 1);
+            let sum = sum_of_multiples(&addends, &[Scalar::ONE; 5], &addends, &[1; 5], i..i + 1);
             assert_eq!(sum, points[position] + points[position], "{}", backend.name());
         }
-        assert!(Points::decompress(backend, &[]).tables(&[]).is_empty());
+        assert!(Points::decompress(backend, &[]).addends(&[]).is_empty());
     }
 }
 
 #[test]
 #[should_panic(expected = "only points have multiples")]
-fn what_is_no_point_has_no_table() {
+fn what_is_no_point_has_no_addend() {
     let mut two = [0; 32];
     two[0] = 2;
-    let _ = Points::decompress(Backend::best(), &[two]).tables(&[0]);
+    let _ = Points::decompress(Backend::best(), &[two]).addends(&[0]);
+}
+
+/// Digits for the given places and one more, which stays 0.
+fn check_digits(scalar: &Scalar, bits: usize, width: usize) {
+    let (count, half) = (places(bits, width), 1 << (width - 1));
+    let mut digits = Vec::new();
+    append_digits(scalar.as_bytes(), width, count + 1, &mut digits);
+    assert!(digits.iter().all(|&digit| -half < i32::from(digit) && i32::from(digit) <= half), "{digits:?}");
+    assert_eq!(digits[count..], [0]);
+    let value = digits.iter().rev().fold(Scalar::ZERO, |sum, digit| {
+        let magnitude = Scalar::from(digit.unsigned_abs());
+        sum * Scalar::from(1_u64 << width) + if *digit < 0 { -magnitude } else { magnitude }
+    });
+    assert_eq!(value, *scalar);
+}
+
+#[test]
+fn extreme_scalars_have_digits() {
+    for width in 2..=WIDTH_MAX {
+        for scalar in [Scalar::ZERO, Scalar::ONE, -Scalar::ONE, -Scalar::from(2_u8)] {
+            check_digits(&scalar, SCALAR_BITS, width);
+        }
+        for short in [0, 1, u128::MAX, 1 << 127, 0x8888_8888_8888_8888_8888_8888_8888_8888] {
+            check_digits(&Scalar::from(short), SHORT_SCALAR_BITS, width);
+        }
+    }
 }
 
 proptest! {
@@ -165,19 +191,9 @@ proptest! {
     }
 
     #[test]
-    fn digits_make_up_the_scalar(mut bytes: [u8; 32], short: u128) {
-        bytes[31] &= 0x7f;
-        let value = |digits: &Digits| {
-            digits.0.iter().rev().fold(Scalar::ZERO, |sum, digit| {
-                let magnitude = Scalar::from(digit.unsigned_abs());
-                sum * Scalar::from(16_u8) + if *digit < 0 { -magnitude } else { magnitude }
-            })
-        };
-        let digits = Digits::new(&bytes);
-        prop_assert!(digits.0.iter().all(|digit| (-8..=8).contains(digit)));
-        prop_assert_eq!(value(&digits), Scalar::from_bytes_mod_order(bytes));
-        let short_digits = Digits::new(Scalar::from(short).as_bytes());
-        prop_assert_eq!(value(&short_digits), Scalar::from(short));
-        prop_assert!(short_digits.0[crate::digits::SHORT_PLACES..].iter().all(|digit| *digit == 0));
+    fn digits_make_up_the_scalar(bytes: [u8; 32], short: u128, width in 2..=WIDTH_MAX) {
+        let scalar = Scalar::from_bytes_mod_order(bytes);
+        check_digits(&scalar, SCALAR_BITS, width);
+        check_digits(&Scalar::from(short), SHORT_SCALAR_BITS, width);
     }
 }

@@ -33,13 +33,12 @@ use std::collections::VecDeque;
 use curve25519_dalek::constants::ED25519_BASEPOINT_TABLE;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
-use kernels::{Backend, Points, Tables, sha512, sum_of_multiples};
+use kernels::{Addends, Backend, Points, sha512, sum_of_multiples};
 
 use super::single::{check_equation, vanishes};
 use super::{Clause, CustomerRole, Domain, EnrolledKey, Signature, Verdict, encoding};
 
-/// Largest number of signatures in one equation. Longer batches are cut: beyond it the cost per signature hardly falls,
-/// while tables outgrow the cache.
+/// Largest number of signatures in one equation. Longer batches are cut: beyond it the cost per signature hardly falls.
 pub const BATCH_CHUNK_ITEMS_MAX: usize = 256;
 
 /// Smaller equations are calculated without vectors: a sum in lanes costs some 100 microseconds before the first item,
@@ -142,8 +141,8 @@ fn verify_chunk(backend: Backend, prefix: &[u8], items: &[Item<'_>], seed: &[u8;
     let mut search = Search {
         items,
         terms: &terms,
-        keys: keys.tables(&positions),
-        nonces: nonces.tables(&positions),
+        keys: keys.addends(&positions),
+        nonces: nonces.addends(&positions),
         verdicts: &mut report.verdicts[first..],
         work: &mut report.work,
     };
@@ -216,9 +215,9 @@ struct Search<'a> {
     items: &'a [Item<'a>],
     terms: &'a Terms,
     /// A of every term.
-    keys: Tables,
+    keys: Addends,
     /// R of every term.
-    nonces: Tables,
+    nonces: Addends,
     /// `Ok` for every term until the search finds otherwise.
     verdicts: &'a mut [Verdict],
     work: &'a mut BatchWork,

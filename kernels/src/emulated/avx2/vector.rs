@@ -1,7 +1,5 @@
 //! The functions of `avx2/vector.rs`, with the conditions that the field's arithmetic relies on checked.
 
-use crate::entry::Entry;
-
 /// Four 64-bit integers.
 #[derive(Clone, Copy)]
 pub(crate) struct Integer([u64; 4]);
@@ -141,8 +139,6 @@ pub(crate) fn transpose(rows: [Integer; 4]) -> [Integer; 4] {
 pub(crate) fn load(lanes: &[u64; 4]) -> Integer {
     Integer(*lanes)
 }
-
-pub(crate) fn prefetch(_: &Entry) {}
 
 pub(crate) fn store(a: Integer, lanes: &mut [u64; 4]) {
     *lanes = a.0;

@@ -83,8 +83,6 @@ pub(crate) fn load(lanes: &[u64; 8]) -> Integer {
     Integer(*lanes)
 }
 
-pub(crate) fn prefetch(_: &Entry) {}
-
 pub(crate) fn store(a: Integer, lanes: &mut [u64; 8]) {
     *lanes = a.0;
 }

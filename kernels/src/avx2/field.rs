@@ -14,16 +14,28 @@
 //!
 //! So halves are summed up as integers, modulo 2^64, and what H and L contribute to a sum is a constant, taken off once.
 //!
+//! # Pairs
+//!
+//! Two products a b and c d share one upper half, which saves an addition of integers: high' = c d + high is within
+//! \[2^103, 2^104\] while |a b| + |c d| <= 2^102, and c d + (high - high') is the second lower half, exact and at most 2^50
+//! in magnitude. Both lower halves together are at most 2^51, so their sum with L is within \[2^52, 2^53\] still. This needs
+//! the rounding mode to be the default, to the nearest; Rust allows no other.
+//!
+//! Additions count: a fused multiplication keeps two of the four vector pipes of AMD's Zen 3 from other work, so beside
+//! multiplications it starts three instructions per cycle, not four.
+//!
 //! # Secrets
 //!
 //! No operand or result is subnormal, infinite or no number: the cases in which the time of these instructions depends on
-//! the data. Zero is not such a case. Nothing depends on the rounding mode (see above) or on "flush to zero".
+//! the data. Zero is not such a case.
 //!
 //! # Bounds
 //!
-//! `Carried`: |limb| <= 2^50 + 2^17. `Uncarried`: |limb| < 2^58. Products of a carried number with the difference of two
-//! carried numbers are allowed: (2^50 + 2^17)(2^51 + 2^18) < 2^102. The emulation checks this for every instruction.
+//! `Carried`: |limb| <= 2^50 + 2^17. `Uncarried`: |limb| < 2^59. Two products of carried numbers are a pair:
+//! 2 (2^50 + 2^17)^2 < 2^102. Products with a `Factor`, the difference of two carried numbers, and with a doubled limb of a
+//! square are allowed alone: (2^50 + 2^17)(2^51 + 2^18) < 2^102. The emulation checks this for every instruction.
 
+use super::products::{folded, products, products_of_factor, squares};
 use super::rounding::*;
 use super::vector::*;
 use crate::entry::Entry;
@@ -35,7 +47,11 @@ pub(crate) const LANES: usize = 4;
 #[derive(Clone, Copy)]
 pub(crate) struct Carried([Float; 5]);
 
-/// Products and sums of few products: integers in two's complement, |limb| < 2^58.
+/// Differences of two numbers, to be multiplied with [`Carried`] ones and for nothing else: |limb| <= 2^51 + 2^18.
+#[derive(Clone, Copy)]
+pub(crate) struct Factor([Float; 5]);
+
+/// Products: integers in two's complement, |limb| < 2^59, to each of which [`OFFSET`] is added.
 #[derive(Clone, Copy)]
 pub(crate) struct Uncarried([Integer; 5]);
 
@@ -43,29 +59,7 @@ pub(crate) struct Uncarried([Integer; 5]);
 #[derive(Clone, Copy)]
 pub(crate) struct Mask(Integer);
 
-/// Adds the lower halves of products to one sum and the upper halves to the next.
-macro_rules! column {
-    ($order:ident, $low:ident, $high:ident, $($a:expr, $b:expr),*) => {
-        // Starts when the column before is done. Left alone, the compiler calculates all products first, and keeps them
-        // in memory until it adds them up: half as fast.
-        ($high, $order) = in_order($high, $order);
-        $(
-            let high = fused($a, $b, $order);
-            let low = fused($a, $b, minus(splat_float(H + L), high));
-            $high = add($high, bits(high));
-            $low = add($low, bits(low));
-        )*
-    };
-}
-
 lanes! {
-    /// 19 a + constant, since 2^255 = 19.
-    fn folded(a: Integer, constant: u64) -> Integer {
-        // The compiler would make a multiplication of it, which takes longer.
-        let three = opaque(add(add(a, a), a));
-        add(add(splat(constant), three), shift_left::<4>(a))
-    }
-
     /// Carries limbs to which bias and centre were added: they are positive.
     fn carry_biased(limbs: &[Integer; 5]) -> Carried {
         let mut carried = [splat_float(0.0); 5];
@@ -80,85 +74,50 @@ lanes! {
         Carried(carried)
     }
 
-    /// Limbs of a b plus `constants`, from the highest column to the lowest.
-    fn products(a: &Carried, b: &Carried, constants: &[u64; 5]) -> [Integer; 5] {
-        let (a, b) = (&a.0, &b.0);
-        let mut order = splat_float(H);
-        let (mut t5, mut t6, mut t7, mut t8, mut t9) = (splat(0), splat(0), splat(0), splat(0), splat(0));
-        column!(order, t8, t9, a[4], b[4]);
-        let mut t4 = folded(t9, constants[4]);
-        column!(order, t7, t8, a[4], b[3], a[3], b[4]);
-        let mut t3 = folded(t8, constants[3]);
-        column!(order, t6, t7, a[4], b[2], a[3], b[3], a[2], b[4]);
-        let mut t2 = folded(t7, constants[2]);
-        column!(order, t5, t6, a[4], b[1], a[3], b[2], a[2], b[3], a[1], b[4]);
-        let mut t1 = folded(t6, constants[1]);
-        column!(order, t4, t5, a[4], b[0], a[3], b[1], a[2], b[2], a[1], b[3], a[0], b[4]);
-        let mut t0 = folded(t5, constants[0]);
-        column!(order, t3, t4, a[3], b[0], a[2], b[1], a[1], b[2], a[0], b[3]);
-        column!(order, t2, t3, a[2], b[0], a[1], b[1], a[0], b[2]);
-        column!(order, t1, t2, a[1], b[0], a[0], b[1]);
-        column!(order, t0, t1, a[0], b[0]);
-        [t0, t1, t2, t3, t4]
-    }
-
-    /// Limbs of a^2 plus `constants`.
-    fn squares(a: &Carried, constants: &[u64; 5]) -> [Integer; 5] {
-        let a = &a.0;
-        let double = [plus(a[0], a[0]), plus(a[1], a[1]), plus(a[2], a[2]), plus(a[3], a[3])];
-        let mut order = splat_float(H);
-        let (mut t5, mut t6, mut t7, mut t8, mut t9) = (splat(0), splat(0), splat(0), splat(0), splat(0));
-        column!(order, t8, t9, a[4], a[4]);
-        let mut t4 = folded(t9, constants[4]);
-        column!(order, t7, t8, a[4], double[3]);
-        let mut t3 = folded(t8, constants[3]);
-        column!(order, t6, t7, a[4], double[2], a[3], a[3]);
-        let mut t2 = folded(t7, constants[2]);
-        column!(order, t5, t6, a[4], double[1], a[3], double[2]);
-        let mut t1 = folded(t6, constants[1]);
-        column!(order, t4, t5, a[4], double[0], a[3], double[1], a[2], a[2]);
-        let mut t0 = folded(t5, constants[0]);
-        column!(order, t3, t4, a[3], double[0], a[2], double[1]);
-        column!(order, t2, t3, a[2], double[0], a[1], a[1]);
-        column!(order, t1, t2, a[1], double[0]);
-        column!(order, t0, t1, a[0], a[0]);
-        [t0, t1, t2, t3, t4]
+    /// Carries limbs to which these constants are still to be added.
+    fn carry_with(limbs: &[Integer; 5], constants: &[u64; 5]) -> Carried {
+        let mut biased = *limbs;
+        for k in 0..5 {
+            biased[k] = add(biased[k], splat(constants[k]));
+        }
+        carry_biased(&biased)
     }
 
     /// a b.
     pub(crate) fn multiply(a: &Carried, b: &Carried) -> Carried {
-        carry_biased(&products(a, b, &MULTIPLY_BIASED))
+        carry(&multiply_uncarried(a, b))
     }
 
     /// a b, for a sum or difference that is carried afterwards. A limb is at most 2^50 (10 + 19 * 9) < 2^58.
     pub(crate) fn multiply_uncarried(a: &Carried, b: &Carried) -> Uncarried {
-        Uncarried(products(a, b, &MULTIPLY))
+        Uncarried(products(&a.0, &b.0))
+    }
+
+    /// a b, as `multiply_uncarried`. A limb is at most 2^51 (10 + 19 * 9) < 2^59.
+    pub(crate) fn multiply_factor(a: &Factor, b: &Carried) -> Uncarried {
+        Uncarried(products_of_factor(&a.0, &b.0))
     }
 
     /// a^2.
     pub(crate) fn square(a: &Carried) -> Carried {
-        carry_biased(&squares(a, &SQUARE_BIASED))
+        carry(&square_uncarried(a))
     }
 
     /// a^2, as `multiply_uncarried`.
     pub(crate) fn square_uncarried(a: &Carried) -> Uncarried {
-        Uncarried(squares(a, &SQUARE))
+        Uncarried(squares(&a.0))
     }
 
     /// The same numbers with small limbs.
     pub(crate) fn carry(a: &Uncarried) -> Carried {
-        let mut limbs = a.0;
-        for k in 0..5 {
-            limbs[k] = add(limbs[k], splat(NOTHING_BIASED[k]));
-        }
-        carry_biased(&limbs)
+        carry_with(&a.0, &ONE_BIASED)
     }
 
     /// The same numbers, for sums with uncarried ones.
     pub(crate) fn uncarry(a: &Carried) -> Uncarried {
         let mut limbs = [splat(0); 5];
         for k in 0..5 {
-            limbs[k] = subtract(bits(plus(a.0[k], splat_float(L))), splat(L.to_bits()));
+            limbs[k] = add(spaced_bits(plus(a.0[k], splat_float(L))), splat(OFFSET[k].wrapping_sub(L.to_bits())));
         }
         Uncarried(limbs)
     }
@@ -166,8 +125,8 @@ lanes! {
     /// 2 a, for a sum or the left side of a difference.
     pub(crate) fn twice(a: &Uncarried) -> Uncarried {
         let mut limbs = a.0;
-        for limb in &mut limbs {
-            *limb = add(*limb, *limb);
+        for k in 0..5 {
+            limbs[k] = add(add(limbs[k], limbs[k]), splat(OFFSET[k].wrapping_neg()));
         }
         Uncarried(limbs)
     }
@@ -176,49 +135,50 @@ lanes! {
     pub(crate) fn sum(a: &Uncarried, b: &Uncarried) -> Carried {
         let mut limbs = a.0;
         for k in 0..5 {
-            limbs[k] = add(add(limbs[k], splat(NOTHING_BIASED[k])), b.0[k]);
+            limbs[k] = add(limbs[k], b.0[k]);
         }
-        carry_biased(&limbs)
+        carry_with(&limbs, &TWO_BIASED)
     }
 
     /// a - b.
     pub(crate) fn difference(a: &Uncarried, b: &Uncarried) -> Carried {
         let mut limbs = a.0;
         for k in 0..5 {
-            limbs[k] = add(subtract(limbs[k], b.0[k]), splat(NOTHING_BIASED[k]));
+            limbs[k] = subtract(limbs[k], b.0[k]);
         }
-        carry_biased(&limbs)
+        carry_with(&limbs, &NOTHING_BIASED)
     }
 
-    /// a - b, to be multiplied with a carried number and for nothing else: |limb| <= 2^51 + 2^18.
-    pub(crate) fn factor_difference(a: &Carried, b: &Carried) -> Carried {
+    /// a - b.
+    pub(crate) fn factor_difference(a: &Carried, b: &Carried) -> Factor {
         let mut limbs = a.0;
         for k in 0..5 {
             limbs[k] = minus(limbs[k], b.0[k]);
         }
-        Carried(limbs)
+        Factor(limbs)
     }
 
     /// -a.
     pub(crate) fn negate(a: &Carried) -> Carried {
-        factor_difference(&Carried([splat_float(0.0); 5]), a)
+        Carried(factor_difference(&zero(), a).0)
     }
 
-    /// a + 121665 e, where e is a carried number or a `factor_difference`.
-    pub(crate) fn plus_121665_times(a: &Uncarried, e: &Carried) -> Carried {
+    /// a + 121665 e.
+    pub(crate) fn plus_121665_times(a: &Uncarried, e: &Factor) -> Carried {
         let factor = splat_float(121665.0);
         let mut limbs = a.0;
         let mut high = splat(H.to_bits());
         for k in 0..5 {
             // The constants of the upper half below (or none) and of this lower half, taken off with the bias added.
-            limbs[k] = add(add(limbs[k], high), splat(NOTHING_BIASED[k].wrapping_sub(H.to_bits()).wrapping_sub(L.to_bits())));
+            let constant = ONE_BIASED[k].wrapping_sub(H.to_bits()).wrapping_sub(L.to_bits());
+            limbs[k] = add(add(limbs[k], high), splat(constant));
             let upper = fused(e.0[k], factor, splat_float(H));
             let lower = fused(e.0[k], factor, minus(splat_float(H + L), upper));
-            high = bits(upper);
-            limbs[k] = add(limbs[k], bits(lower));
+            high = spaced_bits(upper);
+            limbs[k] = add(limbs[k], spaced_bits(lower));
         }
         // The last upper half is below 2^18 in magnitude.
-        limbs[0] = add(limbs[0], folded(subtract(high, splat(H.to_bits())), 0));
+        limbs[0] = add(limbs[0], folded(subtract(high, splat(H.to_bits()))));
         carry_biased(&limbs)
     }
 
@@ -233,7 +193,7 @@ lanes! {
         for k in 0..5 {
             vectors[k] = splat(limbs[k]);
         }
-        carry(&Uncarried(vectors))
+        carry_with(&vectors, &NOTHING_BIASED)
     }
 
     /// One number per lane, from limbs below 2^51.
@@ -242,14 +202,14 @@ lanes! {
         for k in 0..5 {
             vectors[k] = load(&limbs[k]);
         }
-        carry(&Uncarried(vectors))
+        carry_with(&vectors, &NOTHING_BIASED)
     }
 
     /// Limbs of the number below p.
     fn canonical(a: &Carried) -> [Integer; 5] {
         let mut r = uncarry(a).0;
         for k in 0..5 {
-            r[k] = add(r[k], splat(multiple_of_p(4)[k]));
+            r[k] = add(r[k], splat(multiple_of_p(4)[k].wrapping_sub(OFFSET[k])));
         }
         // Twice, for a carry into limb 0 that ripples through.
         for _ in 0..2 {
@@ -319,8 +279,7 @@ lanes! {
     pub(crate) fn select(mask: Mask, if_clear: &Carried, if_set: &Carried) -> Carried {
         let mut limbs = if_clear.0;
         for k in 0..5 {
-            let (clear, set) = (bits(if_clear.0[k]), bits(if_set.0[k]));
-            limbs[k] = float(xor(clear, and(xor(clear, set), mask.0)));
+            limbs[k] = blend(mask.0, if_clear.0[k], if_set.0[k]);
         }
         Carried(limbs)
     }

@@ -10,5 +10,6 @@ pub(crate) mod curve;
 pub(crate) mod field;
 #[cfg(test)]
 pub(crate) mod limits;
+mod products;
 pub(crate) mod rounding;
 pub(crate) mod vector;

@@ -15,9 +15,9 @@ pub(crate) const fn multiple_of_p(times: u64) -> [u64; 5] {
     [times * (LIMB_MASK - 18), limb, limb, limb, limb]
 }
 
-/// What H and L contribute to each limb of a product whose column k consists of `counts[k]` lower halves, and the next
-/// of as many upper halves; with its sign changed.
-pub(crate) const fn contributions(counts: [u64; 10]) -> [u64; 5] {
+/// What H and L contribute to each limb of a product to whose column k so many lower halves are added, and to the next as
+/// many upper halves.
+pub(crate) const fn contributions(counts: [u64; 9]) -> [u64; 5] {
     let mut columns = [0_u64; 10];
     let mut k = 0;
     while k < 9 {
@@ -28,24 +28,26 @@ pub(crate) const fn contributions(counts: [u64; 10]) -> [u64; 5] {
     let mut limbs = [0; 5];
     let mut k = 0;
     while k < 5 {
-        limbs[k] = columns[k].wrapping_add(columns[k + 5].wrapping_mul(19)).wrapping_neg();
+        limbs[k] = columns[k].wrapping_add(columns[k + 5].wrapping_mul(19));
         k += 1;
     }
     limbs
 }
 
-pub(crate) const fn plus_bias_and_centre(limbs: [u64; 5]) -> [u64; 5] {
+/// What turns limbs to which [`OFFSET`] was added so many times into limbs plus bias and centre.
+const fn biased(offsets: u64) -> [u64; 5] {
     let mut sum = [0; 5];
     let mut k = 0;
     while k < 5 {
-        sum[k] = limbs[k].wrapping_add(BIAS[k]).wrapping_add(CENTRE);
+        sum[k] = BIAS[k].wrapping_add(CENTRE).wrapping_sub(OFFSET[k].wrapping_mul(offsets));
         k += 1;
     }
     sum
 }
 
-pub(crate) const MULTIPLY: [u64; 5] = contributions([1, 2, 3, 4, 5, 4, 3, 2, 1, 0]);
-pub(crate) const SQUARE: [u64; 5] = contributions([1, 1, 2, 2, 3, 2, 2, 1, 1, 0]);
-pub(crate) const MULTIPLY_BIASED: [u64; 5] = plus_bias_and_centre(MULTIPLY);
-pub(crate) const SQUARE_BIASED: [u64; 5] = plus_bias_and_centre(SQUARE);
-pub(crate) const NOTHING_BIASED: [u64; 5] = plus_bias_and_centre([0; 5]);
+/// The same for products, summed up in pairs, and for squares, so that sums and differences need not tell them apart.
+pub(crate) const OFFSET: [u64; 5] = contributions([1, 1, 2, 2, 3, 2, 2, 1, 1]);
+pub(crate) const FACTOR_OFFSET: [u64; 5] = contributions([1, 2, 3, 4, 5, 4, 3, 2, 1]);
+pub(crate) const NOTHING_BIASED: [u64; 5] = biased(0);
+pub(crate) const ONE_BIASED: [u64; 5] = biased(1);
+pub(crate) const TWO_BIASED: [u64; 5] = biased(2);

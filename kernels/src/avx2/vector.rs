@@ -69,6 +69,11 @@ lanes! {
         _mm256_fmadd_pd(a, b, c)
     }
 
+    /// a b + c, where that is an integer of at most 2^51 in magnitude.
+    pub(crate) fn fused_exactly(a: Float, b: Float, c: Float) -> Float {
+        _mm256_fmadd_pd(a, b, c)
+    }
+
     pub(crate) fn plus(a: Float, b: Float) -> Float {
         _mm256_add_pd(a, b)
     }
@@ -82,6 +87,11 @@ lanes! {
         _mm256_castpd_si256(a)
     }
 
+    /// The same, of a double whose neighbours are as far away as those of the constants for rounding.
+    pub(crate) fn spaced_bits(a: Float) -> Integer {
+        _mm256_castpd_si256(a)
+    }
+
     /// The double of these bits.
     pub(crate) fn float(a: Integer) -> Float {
         _mm256_castsi256_pd(a)
@@ -90,6 +100,11 @@ lanes! {
     /// Per lane: all bits set where a = b, none where not.
     pub(crate) fn equal(a: Integer, b: Integer) -> Integer {
         _mm256_cmpeq_epi64(a, b)
+    }
+
+    /// `if_set` in lanes of which `mask` has all bits, `if_clear` in those of which it has none.
+    pub(crate) fn blend(mask: Integer, if_clear: Float, if_set: Float) -> Float {
+        _mm256_blendv_pd(if_clear, if_set, _mm256_castsi256_pd(mask))
     }
 
     /// Bit i is the highest bit of lane i.

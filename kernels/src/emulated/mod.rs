@@ -16,6 +16,8 @@ pub(crate) mod avx2 {
     #[cfg(test)]
     #[path = "../../avx2/limits.rs"]
     pub(crate) mod limits;
+    #[path = "../../avx2/products.rs"]
+    mod products;
     #[path = "../../avx2/rounding.rs"]
     pub(crate) mod rounding;
     pub(crate) mod vector;

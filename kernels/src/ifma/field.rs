@@ -35,6 +35,9 @@ pub(crate) struct Carried([Integer; 5]);
 #[derive(Clone, Copy)]
 pub(crate) struct Uncarried([Integer; 5]);
 
+/// Differences of two numbers, to be multiplied with [`Carried`] ones and for nothing else.
+pub(crate) type Factor = Carried;
+
 /// A bit per lane.
 #[derive(Clone, Copy)]
 pub(crate) struct Mask(u8);
@@ -89,6 +92,11 @@ lanes! {
             a[4], b[0] => 4, a[4], b[1] => 5, a[4], b[2] => 6, a[4], b[3] => 7, a[4], b[4] => 8,
         );
         fold(&t)
+    }
+
+    /// a b, as `multiply_uncarried`.
+    pub(crate) fn multiply_factor(a: &Factor, b: &Carried) -> Uncarried {
+        multiply_uncarried(a, b)
     }
 
     /// a^2, as `multiply_uncarried`.
@@ -169,8 +177,8 @@ lanes! {
         carry(&Uncarried(limbs))
     }
 
-    /// a - b, to be multiplied with a carried number and for nothing else.
-    pub(crate) fn factor_difference(a: &Carried, b: &Carried) -> Carried {
+    /// a - b.
+    pub(crate) fn factor_difference(a: &Carried, b: &Carried) -> Factor {
         let mut limbs = a.0;
         for k in 0..5 {
             limbs[k] = subtract(add(limbs[k], splat(SMALL_BIAS[k])), b.0[k]);
@@ -183,8 +191,8 @@ lanes! {
         factor_difference(&zero(), a)
     }
 
-    /// a + 121665 e, where e is a carried number or a `factor_difference`.
-    pub(crate) fn plus_121665_times(a: &Uncarried, e: &Carried) -> Carried {
+    /// a + 121665 e.
+    pub(crate) fn plus_121665_times(a: &Uncarried, e: &Factor) -> Carried {
         let factor = splat(121665);
         let mut limbs = a.0;
         for k in 0..5 {

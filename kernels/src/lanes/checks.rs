@@ -57,11 +57,10 @@ lanes! {
         check(&difference(&twice(&aa), &bb), |i| x[i] * x[i] + x[i] * x[i] - y[i] * y[i], "2 a^2 - b^2");
         check(&sum(&twice(&aa), &product), |i| x[i] * x[i] + x[i] * x[i] + x[i] * y[i], "2 a^2 + a b");
         let factor = factor_difference(&a, &b);
-        check(&multiply(&factor, &a), |i| (x[i] - y[i]) * x[i], "(a - b) a");
-        check(&multiply(&b, &factor), |i| (x[i] - y[i]) * y[i], "b (a - b)");
+        check(&carry(&multiply_factor(&factor, &a)), |i| (x[i] - y[i]) * x[i], "(a - b) a");
+        check(&carry(&multiply_factor(&factor, &b)), |i| (x[i] - y[i]) * y[i], "(a - b) b");
         let constant = Number::from_limbs(&[121665, 0, 0, 0, 0]);
         check(&plus_121665_times(&bb, &factor), |i| y[i] * y[i] + constant * (x[i] - y[i]), "b^2 + 121665 (a - b)");
-        check(&plus_121665_times(&bb, &a), |i| y[i] * y[i] + constant * x[i], "b^2 + 121665 a");
         check(&select(mask_of_lanes(0b0110_0101), &a, &b), |i| if 0b0110_0101 >> i & 1 == 1 { y[i] } else { x[i] }, "select");
     }
 

@@ -25,7 +25,7 @@ lanes! {
         let e = factor_difference(&aa_carried, &bb_carried);
         let f = plus_121665_times(&aa, &e);
         state[0] = multiply_uncarried(&aa_carried, &bb_carried);
-        state[1] = multiply_uncarried(&e, &f);
+        state[1] = multiply_factor(&e, &f);
         state[2] = square_uncarried(&sum(&da, &cb));
         state[3] = multiply_uncarried(x1, &square(&difference(&da, &cb)));
     }

@@ -92,6 +92,16 @@ pub(crate) fn fused(a: Float, b: Float, c: Float) -> Float {
     }))
 }
 
+pub(crate) fn fused_exactly(a: Float, b: Float, c: Float) -> Float {
+    Float(core::array::from_fn(|i| {
+        let exact = integer(a.0[i]) * integer(b.0[i]) + integer(c.0[i]);
+        assert!(exact.abs() <= 1 << 51, "a lower half out of bounds: {exact}");
+        let result = a.0[i].mul_add(b.0[i], c.0[i]);
+        assert_eq!(integer(result), exact, "a lower half is not exact");
+        result
+    }))
+}
+
 pub(crate) fn plus(a: Float, b: Float) -> Float {
     Float(core::array::from_fn(|i| {
         let sum = a.0[i] + b.0[i];
@@ -112,12 +122,23 @@ pub(crate) fn bits(a: Float) -> Integer {
     Integer(a.0.map(f64::to_bits))
 }
 
+/// The upper ends are included: their bits still follow on those of the number below.
+pub(crate) fn spaced_bits(a: Float) -> Integer {
+    assert!(a.0.iter().all(|a| is_spaced_as_expected(*a) || *a == (1_u64 << 53) as f64), "bits of {:?}", a.0);
+    bits(a)
+}
+
 pub(crate) fn float(a: Integer) -> Float {
     Float(a.0.map(f64::from_bits))
 }
 
 pub(crate) fn equal(a: Integer, b: Integer) -> Integer {
     each(a, b, |a, b| u64::from(a == b).wrapping_neg())
+}
+
+pub(crate) fn blend(mask: Integer, if_clear: Float, if_set: Float) -> Float {
+    assert!(mask.0.iter().all(|mask| *mask == 0 || *mask == u64::MAX), "a mask of some bits of a lane");
+    Float(core::array::from_fn(|i| if mask.0[i] == 0 { if_clear.0[i] } else { if_set.0[i] }))
 }
 
 pub(crate) fn highest_bits(a: Integer) -> u8 {

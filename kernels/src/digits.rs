@@ -27,7 +27,8 @@ pub(crate) fn append_digits(scalar: &[u8; 32], width: usize, count: usize, digit
         let (first, shift) = (place * width / 64, place * width % 64);
         let bits = (word(first) | word(first + 1) << 64) >> shift & ((1 << width) - 1);
         let sum = bits as i16 + carry;
-        carry = i16::from(sum > i16::from(half));
+        // The sign of the difference: no branch, since scalars may be secret.
+        carry = (i16::from(half) - sum) >> 15 & 1;
         digits.push((sum - (carry << width)) as i8);
     }
     debug_assert!(carry == 0, "digits for all places");

@@ -4,9 +4,10 @@ use sha2::{Digest, Sha512};
 
 use crate::Backend;
 use crate::backend::{Kind, on_lanes};
+use crate::erase::erase;
 
 /// SHA-512 (FIPS 180-4) of each message, which is the concatenation of its parts. Messages may differ in length; it is
-/// fastest if they do not. The time depends on the lengths alone.
+/// fastest if they do not. The time depends on the lengths alone. Copies of the messages are overwritten.
 pub fn sha512<const PARTS: usize>(backend: Backend, messages: &[[&[u8]; PARTS]]) -> Vec<[u8; 64]> {
     let mut digests = vec![[0; 64]; messages.len()];
     if backend.kind() == Kind::Portable {
@@ -21,7 +22,9 @@ pub fn sha512<const PARTS: usize>(backend: Backend, messages: &[[&[u8]; PARTS]])
     let length = |message: &[&[u8]; PARTS]| message.iter().map(|part| part.len()).sum::<usize>();
     let mut order: Vec<usize> = (0..messages.len()).collect();
     order.sort_by_key(|&i| length(&messages[i]));
-    let mut padded: [Vec<u8>; LANES_MAX] = Default::default();
+    // Never moved while it grows: that would leave a copy behind.
+    let room = order.last().map_or(0, |&longest| length(&messages[longest]) + PADDING_MAX);
+    let mut padded: [Vec<u8>; LANES_MAX] = core::array::from_fn(|_| Vec::with_capacity(room));
     for group in order.chunks(backend.lanes()) {
         for (lane, &i) in padded.iter_mut().zip(group) {
             pad(&messages[i], lane);
@@ -33,8 +36,15 @@ pub fn sha512<const PARTS: usize>(backend: Backend, messages: &[[&[u8]; PARTS]])
             digests[i] = digest;
         }
     }
+    for lane in &mut padded {
+        lane.resize(room, 0);
+        erase(lane);
+    }
     digests
 }
+
+/// More than padding ever takes: a bit, zeros up to a whole block, and the length.
+const PADDING_MAX: usize = 1 + 127 + 16;
 
 /// The most lanes a backend has.
 pub(crate) const LANES_MAX: usize = 8;

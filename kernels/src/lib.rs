@@ -7,6 +7,8 @@
 //! | | |
 //! |---|---|
 //! | [`x25519`] | one secret key with many public keys, in constant time |
+//! | [`FixedPoint`] | one point, known beforehand, with many secret scalars, in constant time |
+//! | [`fixed_sum`] | two points, known beforehand, with two public scalars: one signature under a known key |
 //! | [`Points`], [`sum_of_multiples`] | decompression and multi-scalar sums for the verification of signatures |
 //! | [`sha512`] | digests of many messages |
 //!
@@ -27,6 +29,7 @@ mod constants;
 mod digits;
 mod entry;
 mod erase;
+mod fixed;
 mod hash;
 mod points;
 mod self_test;
@@ -42,5 +45,6 @@ mod ifma;
 
 pub use agreement::x25519;
 pub use backend::{Backend, Choice, Name, Obstacle};
+pub use fixed::{FixedPoint, fixed_sum};
 pub use hash::sha512;
 pub use points::{Addends, Points, sum_of_multiples};

@@ -1,10 +1,10 @@
 //! What a backend has to get right before it is used: results known from standards, and agreement with the portable one on
 //! ordinary and extreme inputs.
 
-use curve25519_dalek::constants::EIGHT_TORSION;
+use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::scalar::Scalar;
 
-use crate::{Backend, Points, sha512, sum_of_multiples, x25519};
+use crate::{Backend, FixedPoint, Points, fixed_sum, sha512, sum_of_multiples, x25519};
 
 /// Inputs: enough for three groups of lanes, the last of them not full.
 const COUNT: usize = 19;
@@ -13,7 +13,9 @@ const COUNT: usize = 19;
 pub(crate) fn run(backend: Backend) -> Result<(), &'static str> {
     agreement(backend)?;
     hashes(backend)?;
-    points(backend)
+    points(backend)?;
+    fixed_point(backend)?;
+    fixed_sums(backend)
 }
 
 /// Numbers that look random, and extreme ones: 0, 1, p - 1, p, p + 1 and all ones.
@@ -96,6 +98,34 @@ fn points(backend: Backend) -> Result<(), &'static str> {
             .map(|points| sum_of_multiples(points, &scalars, points, &short, range.clone()).compress());
         if ours != expected {
             return Err("sums of multiples");
+        }
+    }
+    Ok(())
+}
+
+fn fixed_point(backend: Backend) -> Result<(), &'static str> {
+    let secrets = inputs(100);
+    let scalars = secrets.map(Scalar::from_bytes_mod_order);
+    let results = [backend, Backend::PORTABLE].map(|backend| {
+        let base = FixedPoint::new(backend, &ED25519_BASEPOINT_POINT);
+        let (mut encodings, mut shared) = ([[0; 32]; COUNT], [[0; 32]; COUNT]);
+        base.multiples(&scalars, &mut encodings);
+        base.agree(&secrets, &mut shared);
+        (encodings, shared)
+    });
+    if results[0] == results[1] { Ok(()) } else { Err("multiples of one point") }
+}
+
+fn fixed_sums(backend: Backend) -> Result<(), &'static str> {
+    let points = [ED25519_BASEPOINT_POINT, EIGHT_TORSION[1] - ED25519_BASEPOINT_POINT];
+    let all = [backend, Backend::PORTABLE].map(|backend| points.map(|point| FixedPoint::new(backend, &point)));
+    let extreme = [Scalar::ZERO, Scalar::ONE, -Scalar::ONE, Scalar::from(8_u8)];
+    let scalars = inputs(150).map(Scalar::from_bytes_mod_order);
+    let scalars: Vec<_> = extreme.into_iter().chain(scalars).collect();
+    for (first, second) in scalars.iter().zip(scalars.iter().rev()) {
+        let [ours, expected] = all.each_ref().map(|[base, other]| fixed_sum((first, base), (second, other)));
+        if ours != expected {
+            return Err("sums of multiples of known points");
         }
     }
     Ok(())

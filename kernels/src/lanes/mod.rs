@@ -6,6 +6,7 @@ pub(crate) mod bytes;
 #[cfg(test)]
 pub(crate) mod checks;
 pub(crate) mod edwards;
+pub(crate) mod fixed;
 pub(crate) mod montgomery;
 pub(crate) mod power;
 pub(crate) mod sha512;

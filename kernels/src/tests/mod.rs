@@ -1,6 +1,7 @@
 //! Every backend this processor has, and the emulated ones, against standards and the portable backend.
 
 mod agreement;
+mod fixed;
 mod hash;
 pub(crate) mod number;
 mod points;

@@ -143,8 +143,18 @@ pub fn commitment(outcome: Outcome, opening: &[u8; 32]) -> [u8; 32] {
 
 /// The leaf of a statement and its two commitments.
 pub fn leaf(statement: &Statement, commitment_paid: &[u8; 32], commitment_unpaid: &[u8; 32]) -> [u8; 32] {
+    let mut encoded = [0; STATEMENT_BYTES];
+    statement.encode_into(&mut encoded);
+    leaf_of_encoded(&encoded, commitment_paid, commitment_unpaid)
+}
+
+fn leaf_of_encoded(
+    statement: &[u8; STATEMENT_BYTES],
+    commitment_paid: &[u8; 32],
+    commitment_unpaid: &[u8; 32],
+) -> [u8; 32] {
     let mut bytes = [0; STATEMENT_BYTES + 64];
-    statement.encode_into(&mut bytes);
+    bytes[..STATEMENT_BYTES].copy_from_slice(statement);
     bytes[STATEMENT_BYTES..STATEMENT_BYTES + 32].copy_from_slice(commitment_paid);
     bytes[STATEMENT_BYTES + 32..].copy_from_slice(commitment_unpaid);
     LEAF.hash(&bytes)
@@ -251,7 +261,14 @@ impl Proof {
 
     /// Appends the bytes to `out`.
     pub fn append_to(&self, out: &mut Vec<u8>) {
-        let head = ProofHead {
+        let start = out.len();
+        out.resize(start + PROOF_HEAD_BYTES, 0);
+        self.head().encode_into(&mut out[start..]);
+        out.extend_from_slice(self.path.as_flattened());
+    }
+
+    fn head(&self) -> ProofHead {
+        ProofHead {
             statement: self.statement,
             outcome: self.outcome,
             opening: self.opening,
@@ -260,11 +277,14 @@ impl Proof {
             size: self.size,
             key: self.key,
             signature: self.signature,
-        };
-        let start = out.len();
-        out.resize(start + PROOF_HEAD_BYTES, 0);
-        head.encode_into(&mut out[start..]);
-        out.extend_from_slice(self.path.as_flattened());
+        }
+    }
+
+    /// The batch header that this proof leads to if everything in it is true.
+    pub fn header(&self) -> BatchHeader {
+        let mut statement = [0; STATEMENT_BYTES];
+        self.statement.encode_into(&mut statement);
+        ReceivedProof { head: self.head(), statement: &statement, path: &self.path }.header()
     }
 
     /// Reads a proof. Says nothing about its truth: see [`verify::Verifier`].
@@ -272,20 +292,7 @@ impl Proof {
     /// # Errors
     /// [`DecodeError`] for another length than index and size demand, and for any field out of range.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        if bytes.len() < PROOF_HEAD_BYTES {
-            return Err(DecodeError::Length { what: "proof", expected: PROOF_HEAD_BYTES, actual: bytes.len() });
-        }
-        let (head, path) = bytes.split_at(PROOF_HEAD_BYTES);
-        let head = ProofHead::decode(head)?;
-        let nodes = tree::path_length(usize::from(head.index), usize::from(head.size));
-        if path.len() != nodes * 32 {
-            return Err(DecodeError::Length {
-                what: "proof",
-                expected: PROOF_HEAD_BYTES + nodes * 32,
-                actual: bytes.len(),
-            });
-        }
-        let (nodes, _) = path.as_chunks::<32>();
+        let ReceivedProof { head, path, .. } = ReceivedProof::read(bytes)?;
         Ok(Self {
             statement: head.statement,
             outcome: head.outcome,
@@ -295,20 +302,44 @@ impl Proof {
             size: head.size,
             key: head.key,
             signature: head.signature,
-            path: nodes.to_vec(),
+            path: path.to_vec(),
         })
     }
+}
 
-    /// The batch header that this proof leads to if everything in it is true.
-    pub fn header(&self) -> BatchHeader {
-        let revealed = commitment(self.outcome, &self.opening);
-        let (paid, unpaid) = match self.outcome {
-            Outcome::Paid => (revealed, self.other_commitment),
-            Outcome::NotPaid => (self.other_commitment, revealed),
+/// A proof in the bytes it was received in: what is only hashed stays there.
+struct ReceivedProof<'a> {
+    head: ProofHead,
+    /// The encoded statement.
+    statement: &'a [u8; STATEMENT_BYTES],
+    path: &'a [[u8; 32]],
+}
+
+impl<'a> ReceivedProof<'a> {
+    /// See [`Proof::decode`].
+    fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let wrong_length = |expected| DecodeError::Length { what: "proof", expected, actual: bytes.len() };
+        let (start, path) = bytes.split_at_checked(PROOF_HEAD_BYTES).ok_or(wrong_length(PROOF_HEAD_BYTES))?;
+        let head = ProofHead::decode(start)?;
+        let nodes = tree::path_length(usize::from(head.index), usize::from(head.size));
+        if path.len() != nodes * 32 {
+            return Err(wrong_length(PROOF_HEAD_BYTES + nodes * 32));
+        }
+        let statement = start.first_chunk().ok_or(wrong_length(PROOF_HEAD_BYTES))?;
+        Ok(Self { head, statement, path: path.as_chunks().0 })
+    }
+
+    /// See [`Proof::header`].
+    fn header(&self) -> BatchHeader {
+        let head = &self.head;
+        let revealed = commitment(head.outcome, &head.opening);
+        let (paid, unpaid) = match head.outcome {
+            Outcome::Paid => (&revealed, &head.other_commitment),
+            Outcome::NotPaid => (&head.other_commitment, &revealed),
         };
-        let leaf = leaf(&self.statement, &paid, &unpaid);
-        let root = tree::root_of_path(leaf, usize::from(self.index), usize::from(self.size), &self.path);
-        BatchHeader::new(self.statement.realm, self.key, self.statement.batch_time, self.size, root)
+        let leaf = leaf_of_encoded(self.statement, paid, unpaid);
+        let root = tree::root_of_path(leaf, usize::from(head.index), usize::from(head.size), self.path);
+        BatchHeader::new(head.statement.realm, head.key, head.statement.batch_time, head.size, root)
     }
 }
 

@@ -109,6 +109,27 @@ fn realm_key_and_time_must_fit() {
     assert_eq!(Verifier::new(RealmId([8; 16]), [exact], 8).verify(&bytes), Err(ProofError::OtherRealm(REALM)));
 }
 
+// spec: K-75, K-81
+#[test]
+fn verdicts_stay_the_same_once_the_key_is_prepared() {
+    let bytes = example_proof(Outcome::Paid);
+    let mut altered = bytes.clone();
+    altered[PROOF_HEAD_BYTES - 1] ^= 1;
+    let key = ProofKey {
+        id: KEY,
+        public: signing_key().public(),
+        valid_from: Timestamp(0),
+        valid_until: Timestamp(u64::MAX),
+    };
+    let small_order = ProofKey { public: [0; 32], ..key };
+    let (mut forgetful, mut hopeless) = (Verifier::new(REALM, [key], 0), Verifier::new(REALM, [small_order], 0));
+    for _ in 0..100 {
+        assert_eq!(forgetful.verify(&altered), Err(ProofError::BadSignature));
+        assert_eq!(forgetful.verify(&bytes).map(|proof| proof.outcome()), Ok(Outcome::Paid));
+        assert_eq!(hopeless.verify(&bytes), Err(ProofError::BadSignature));
+    }
+}
+
 #[test]
 fn what_is_remembered_is_bounded_and_purged_with_the_keys() {
     let mut verifier = verifier();

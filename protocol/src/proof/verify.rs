@@ -3,12 +3,13 @@
 //! Hash the opening, rebuild leaf and root, check one signature. Headers already checked are remembered, so that the
 //! further proofs of a batch cost hashes only.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use super::{BatchHeader, Outcome, Proof, Statement};
+use super::{BatchHeader, Outcome, ReceivedProof, Statement};
 use crate::codec::{DecodeError, Fixed};
 use crate::ids::{KeyId, RealmId};
-use crate::signature::{Domain, Signature, strict_verify};
+use crate::signature::{Domain, PreparedKey, ProofRole, Signature, strict_verify};
 use crate::time::Timestamp;
 
 /// A proof-signing key of the TPS, as pinned.
@@ -69,29 +70,102 @@ impl VerifiedProof {
     }
 }
 
+/// After so many signatures under a key it is prepared. Preparing takes as long as these do, mostly because the kernels
+/// test themselves first: whoever verifies a few proofs never pays for it, whoever verifies many pays twice at most.
+const SIGNATURES_BEFORE_PREPARING: u32 = 64;
+
+/// A pinned key and what makes its verifications fast.
+#[derive(Debug)]
+struct PinnedKey {
+    key: ProofKey,
+    /// Signatures checked before it was prepared.
+    checked: u32,
+    prepared: Option<PreparedKey<ProofRole>>,
+}
+
+impl PinnedKey {
+    fn new(key: ProofKey) -> Self {
+        Self { key, checked: 0, prepared: None }
+    }
+
+    /// Verifies the signature of a batch.
+    fn check(&mut self, batch: &CheckedHeader) -> Result<(), ProofError> {
+        let mut signed = [0; <BatchHeader as Fixed>::BYTES];
+        batch.header.encode_into(&mut signed);
+        let signature = Signature(batch.signature);
+        if self.checked == SIGNATURES_BEFORE_PREPARING && self.prepared.is_none() {
+            // A key that cannot be prepared verifies nothing either way.
+            self.prepared = PreparedKey::new(&self.key.public).ok();
+        }
+        let verdict = match &self.prepared {
+            Some(prepared) => prepared.verify(Domain::BATCH_ROOT, &[&signed], &signature),
+            None => {
+                self.checked = SIGNATURES_BEFORE_PREPARING.min(self.checked + 1);
+                strict_verify(&self.key.public, Domain::BATCH_ROOT, &[&signed], &signature)
+            }
+        };
+        verdict.map_err(|_| ProofError::BadSignature)
+    }
+}
+
+/// The whole signed header and its signature: nothing less identifies what was checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct CheckedHeader {
+    header: BatchHeader,
+    signature: [u8; 64],
+}
+
+impl Hash for CheckedHeader {
+    /// A root is a hash already, and what is remembered is under a genuine signature: nobody but the TPS could choose
+    /// roots that collide.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (words, _) = self.header.root.as_chunks();
+        state.write_u64(u64::from_le_bytes(words[0]));
+    }
+}
+
+/// Takes the part of a root that [`CheckedHeader`] gives it as it is.
+#[derive(Default)]
+struct PartOfRoot(u64);
+
+impl Hasher for PartOfRoot {
+    fn write_u64(&mut self, part: u64) {
+        self.0 = part;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("roots are given as numbers");
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Verifies proofs against pinned keys.
 #[derive(Debug)]
 pub struct Verifier {
     realm: RealmId,
-    keys: HashMap<KeyId, ProofKey>,
-    checked: HashSet<CheckedHeader>,
+    keys: BTreeMap<KeyId, PinnedKey>,
+    checked: HashSet<CheckedHeader, BuildHasherDefault<PartOfRoot>>,
     oldest_first: VecDeque<CheckedHeader>,
     capacity: usize,
 }
 
-/// The whole signed header and its signature: nothing less identifies what was checked.
-type CheckedHeader = (BatchHeader, [u8; 64]);
+fn pin(keys: impl IntoIterator<Item = ProofKey>) -> BTreeMap<KeyId, PinnedKey> {
+    keys.into_iter().map(|key| (key.id, PinnedKey::new(key))).collect()
+}
 
 impl Verifier {
-    /// A verifier for the proofs of `realm` that remembers up to `capacity` checked headers.
+    /// A verifier for the proofs of `realm` that remembers up to `capacity` checked headers. A key with which it checks
+    /// many signatures takes 82 KB.
     pub fn new(realm: RealmId, keys: impl IntoIterator<Item = ProofKey>, capacity: usize) -> Self {
-        let keys = keys.into_iter().map(|key| (key.id, key)).collect();
-        Self { realm, keys, checked: HashSet::new(), oldest_first: VecDeque::new(), capacity }
+        Self { realm, keys: pin(keys), checked: HashSet::default(), oldest_first: VecDeque::new(), capacity }
     }
 
     /// Replaces the pinned keys, for example after a revocation: everything remembered is forgotten.
     pub fn replace_keys(&mut self, keys: impl IntoIterator<Item = ProofKey>) {
-        self.keys = keys.into_iter().map(|key| (key.id, key)).collect();
+        self.keys = pin(keys);
         self.checked.clear();
         self.oldest_first.clear();
     }
@@ -106,23 +180,22 @@ impl Verifier {
     /// # Errors
     /// [`ProofError`]; nothing is remembered of a failure.
     pub fn verify(&mut self, bytes: &[u8]) -> Result<VerifiedProof, ProofError> {
-        let proof = Proof::decode(bytes)?;
-        let statement = proof.statement;
+        let proof = ReceivedProof::read(bytes)?;
+        let statement = proof.head.statement;
         if statement.realm != self.realm {
             return Err(ProofError::OtherRealm(statement.realm));
         }
-        let key = self.keys.get(&proof.key).ok_or(ProofError::UnknownKey(proof.key))?;
-        let batch_time = statement.batch_time;
+        let pinned = self.keys.get_mut(&proof.head.key).ok_or(ProofError::UnknownKey(proof.head.key))?;
+        let (key, batch_time) = (&pinned.key, statement.batch_time);
         if batch_time < key.valid_from || batch_time > key.valid_until {
             return Err(ProofError::OutsideValidity { key: key.id, batch_time });
         }
-        let checked = (proof.header(), proof.signature);
-        if !self.checked.contains(&checked) {
-            strict_verify(&key.public, Domain::BATCH_ROOT, &[&checked.0.encode()], &Signature(checked.1))
-                .map_err(|_| ProofError::BadSignature)?;
-            self.remember(checked);
+        let batch = CheckedHeader { header: proof.header(), signature: proof.head.signature };
+        if !self.checked.contains(&batch) {
+            pinned.check(&batch)?;
+            self.remember(batch);
         }
-        Ok(VerifiedProof { statement, outcome: proof.outcome })
+        Ok(VerifiedProof { statement, outcome: proof.head.outcome })
     }
 
     fn remember(&mut self, checked: CheckedHeader) {

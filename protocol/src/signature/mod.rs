@@ -32,7 +32,7 @@
 //!
 //! Two neighbours are stricter than the rule, and neither can be played off against it. A key enters the system through
 //! [`CustomerKey::parse`], which wants it torsion-free besides clauses 1 to 3. And the TPS's own signatures, which one
-//! party checks alone, go through [`strict_verify`].
+//! party checks alone, go through [`strict_verify`], or [`PreparedKey`], which gives the same verdicts faster.
 //!
 //! M is never the message alone: it is the [`Domain`] of the message, then the message. Vectors for verifiers in other
 //! languages are in `vectors/signature/`.
@@ -56,7 +56,7 @@ pub use customer_key::{CustomerKey, EnrolledKey, KeyError};
 pub use domain::{CertificateRole, CustomerRole, Domain, MerchantRole, ProofRole, Role, RootRole};
 pub use signing_key::SigningKey;
 pub use single::verify;
-pub use strict::{StrictError, strict_verify};
+pub use strict::{PreparedKey, StrictError, strict_verify};
 
 /// An Ed25519 signature as it travels: R (32 bytes), then S (32 bytes, little endian). Any 64 bytes are a value of this
 /// type; whether they are valid is a [`Verdict`].

@@ -11,6 +11,7 @@
 //! two openings; nothing is signed after the decision. Nothing in a proof depends on who pays (K-42, K-77).
 
 pub mod batch;
+mod known;
 pub mod tree;
 pub mod verify;
 
@@ -284,7 +285,8 @@ impl Proof {
     pub fn header(&self) -> BatchHeader {
         let mut statement = [0; STATEMENT_BYTES];
         self.statement.encode_into(&mut statement);
-        ReceivedProof { head: self.head(), statement: &statement, path: &self.path }.header()
+        let received = ReceivedProof { head: self.head(), statement: &statement, path: &self.path };
+        received.header(received.root(received.leaf()))
     }
 
     /// Reads a proof. Says nothing about its truth: see [`verify::Verifier`].
@@ -329,17 +331,26 @@ impl<'a> ReceivedProof<'a> {
         Ok(Self { head, statement, path: path.as_chunks().0 })
     }
 
-    /// See [`Proof::header`].
-    fn header(&self) -> BatchHeader {
+    /// The leaf of which the path begins.
+    fn leaf(&self) -> [u8; 32] {
         let head = &self.head;
         let revealed = commitment(head.outcome, &head.opening);
         let (paid, unpaid) = match head.outcome {
             Outcome::Paid => (&revealed, &head.other_commitment),
             Outcome::NotPaid => (&head.other_commitment, &revealed),
         };
-        let leaf = leaf_of_encoded(self.statement, paid, unpaid);
-        let root = tree::root_of_path(leaf, usize::from(head.index), usize::from(head.size), self.path);
+        leaf_of_encoded(self.statement, paid, unpaid)
+    }
+
+    /// The header of a batch with this root.
+    fn header(&self, root: [u8; 32]) -> BatchHeader {
+        let head = &self.head;
         BatchHeader::new(head.statement.realm, head.key, head.statement.batch_time, head.size, root)
+    }
+
+    /// The root that the path leads to.
+    fn root(&self, leaf: [u8; 32]) -> [u8; 32] {
+        tree::root_of_path(leaf, usize::from(self.head.index), usize::from(self.head.size), self.path)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::hash::{Purpose, Tagged};
 
 static NODE: LazyLock<Tagged> = LazyLock::new(|| Tagged::new(Purpose::PROOF_NODE));
 
-fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+pub(super) fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     let mut bytes = [0; 64];
     bytes[..32].copy_from_slice(left);
     bytes[32..].copy_from_slice(right);

@@ -92,6 +92,10 @@ textbook: dependencies ## Compare our payments with the textbook's, in one run
 	cargo build --release $(EVERYTHING) --bin textbook
 	@$(PROGRAMS)/textbook
 
+.PHONY: fuzz
+fuzz: dependencies ## Let a fuzzer look for inputs that break rules, FUZZ_SECONDS (60) for each target
+	scripts/fuzz
+
 .PHONY: deny
 deny: ## Check licences, advisories, banned crates and sources of the dependencies
 	@if cargo deny --version >/dev/null 2>&1; then \

@@ -2,7 +2,6 @@
 
 use protocol::ids::{AccountId, InstrumentId};
 use protocol::pin::Pin;
-use protocol::request::InstrumentKeys;
 use protocol::signature::{CustomerRole, SigningKey};
 use tps::book::import::ImportRow;
 use zeroize::{Zeroize, Zeroizing};
@@ -37,10 +36,21 @@ impl std::fmt::Debug for Seed {
 
 /// What an instrument pays with.
 pub struct Instrument {
-    /// Its keys.
-    pub keys: InstrumentKeys,
+    /// Its name.
+    pub id: InstrumentId,
+    /// What its signing key is made from. The key itself costs more than everything else: many are made at once.
+    pub signing_seed: Zeroizing<[u8; 32]>,
+    /// Its device key.
+    pub device: Zeroizing<[u8; 32]>,
     /// Its PIN, as imported.
     pub pin: Pin,
+}
+
+impl Instrument {
+    /// Its public key.
+    pub fn public(&self) -> [u8; 32] {
+        SigningKey::<CustomerRole>::from_seed(*self.signing_seed).public()
+    }
 }
 
 impl Seed {
@@ -71,20 +81,17 @@ impl Seed {
     pub fn instrument(&self, index: u64, per_account: u64) -> Instrument {
         let secrets = self.expand::<72>(2, index);
         let part = |from: usize| {
-            let mut bytes = [0; 32];
+            let mut bytes = Zeroizing::new([0; 32]);
             bytes.copy_from_slice(&secrets[from..from + 32]);
             bytes
-        };
-        let keys = InstrumentKeys {
-            instrument: self.instrument_id(index, per_account),
-            signing: Some(SigningKey::<CustomerRole>::from_seed(part(0))),
-            device: Zeroizing::new(part(32)),
         };
         let mut digits = [0; 8];
         digits.copy_from_slice(&secrets[64..]);
         // A PIN in a million is a little more likely than the others: these guard play money.
         let random = u64::from_le_bytes(digits) >> 1;
-        Instrument { keys, pin: Pin::from_random(PIN_DIGITS, random).expect("half of all numbers is in the fair part") }
+        let pin = Pin::from_random(PIN_DIGITS, random).expect("half of all numbers is in the fair part");
+        let id = self.instrument_id(index, per_account);
+        Instrument { id, signing_seed: part(0), device: part(32), pin }
     }
 
     /// The row that imports an instrument; the first of an account opens it with `opening_units`.
@@ -95,16 +102,16 @@ impl Seed {
         asset: protocol::money::Asset,
         opening_units: u64,
     ) -> ImportRow {
-        let Instrument { keys, pin } = self.instrument(index, per_account);
+        let instrument = self.instrument(index, per_account);
         ImportRow {
             line: index + 1,
-            instrument: keys.instrument,
+            instrument: instrument.id,
             account: self.account(index / per_account),
             asset,
             opening_units: if index.is_multiple_of(per_account) { opening_units } else { 0 },
-            signing_public: keys.signing.as_ref().map(SigningKey::public).unwrap_or_default(),
-            device_key: *keys.device,
-            pin: pin.expose().to_string(),
+            signing_public: instrument.public(),
+            device_key: *instrument.device,
+            pin: instrument.pin.expose().to_string(),
             label: "load".to_owned(),
         }
     }
@@ -133,7 +140,7 @@ mod tests {
         assert_ne!(first.account, third.account);
         assert!(first.device_key != second.device_key && first.signing_public != second.signing_public);
         assert_eq!(first.instrument.shard_key(), first.account.shard_key());
-        assert_eq!(seed.instrument(0, 2).keys.signing.unwrap().public(), first.signing_public);
+        assert_eq!(seed.instrument(0, 2).public(), first.signing_public);
         assert!(!format!("{seed:?}").contains('5'));
     }
 }

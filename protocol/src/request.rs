@@ -279,44 +279,70 @@ pub fn seal(
     processor: &ProcessorKey,
     ephemeral: AgreementSecret,
 ) -> Result<SealedRequest, NoSharedSecret> {
-    let public = ephemeral.public();
+    let draft = Draft::new(content, count, keys.instrument, processor, &ephemeral.public());
     let session = PaymentSession::for_customer(ephemeral, &processor.public)?;
-    Ok(seal_with_session(content, count, keys, pin, processor, &public, session))
+    let signature = keys.signing.as_ref().map(|key| key.sign(Domain::REQUEST_FOR_PAYMENT, draft.signed_bytes()));
+    Ok(draft.seal(signature, &keys.device, pin, session))
 }
 
-/// The same with a session that was agreed elsewhere, for example for very many requests. `ephemeral` is the public key
-/// that the session belongs to; neither may ever be used again.
-pub fn seal_with_session(
-    content: &Content,
+/// A request before it is signed and sealed: for whoever signs very many at once. [`seal`] makes one alone.
+pub struct Draft {
+    bytes: Vec<u8>,
+    signed: SignedBytes,
+    instrument: InstrumentId,
     count: u64,
-    keys: &InstrumentKeys,
-    pin: ModifiedPin,
-    processor: &ProcessorKey,
-    ephemeral: &AgreementPublic,
-    session: PaymentSession,
-) -> SealedRequest {
-    let mut bytes = vec![0; REQUEST_BYTES];
-    OpenHalf::new(content, processor.id, processor.route).encode_into(&mut bytes);
-    bytes[OPEN_BYTES..ASSOCIATED_BYTES].copy_from_slice(&ephemeral.0);
+    customer_part: ModifierPart,
+}
 
-    let signed = signed_bytes(keys.instrument, count, content.customer_part, &bytes[..ASSOCIATED_BYTES]);
-    let signature = keys.signing.as_ref().map_or([0; 64], |key| key.sign(Domain::REQUEST_FOR_PAYMENT, &signed).0);
-    let tag = device_tag(&keys.device, &signed, &signature);
-    let half = CustomerHalf {
-        instrument: keys.instrument,
-        count,
-        customer_part: content.customer_part,
-        signature,
-        device_tag: tag,
-        pin_authenticator: pin_authenticator(&session, pin, &signed, &signature, &tag),
-    };
+impl Draft {
+    /// The draft of a request for `content` under `count`. Neither `ephemeral` nor the secret behind it may ever be used
+    /// for another request.
+    pub fn new(
+        content: &Content,
+        count: u64,
+        instrument: InstrumentId,
+        processor: &ProcessorKey,
+        ephemeral: &AgreementPublic,
+    ) -> Self {
+        let mut bytes = vec![0; REQUEST_BYTES];
+        OpenHalf::new(content, processor.id, processor.route).encode_into(&mut bytes);
+        bytes[OPEN_BYTES..ASSOCIATED_BYTES].copy_from_slice(&ephemeral.0);
+        let signed = signed_bytes(instrument, count, content.customer_part, &bytes[..ASSOCIATED_BYTES]);
+        Self { bytes, signed, instrument, count, customer_part: content.customer_part }
+    }
 
-    let (associated, sealed) = bytes.split_at_mut(ASSOCIATED_BYTES);
-    let (customer, seal_tag) = sealed.split_at_mut(CUSTOMER_BYTES);
-    half.encode_into(customer);
-    seal_tag.copy_from_slice(&session.seal_request(associated, customer));
-    let hash = Digest(REQUEST.hash(&bytes));
-    SealedRequest { bytes, hash, session }
+    /// What the customer signs, in [`Domain::REQUEST_FOR_PAYMENT`].
+    pub fn signed_bytes(&self) -> &SignedBytes {
+        &self.signed
+    }
+
+    /// The request, with the device's tag and the PIN's authenticator. `session` is the one that was agreed under the
+    /// ephemeral key of this draft.
+    pub fn seal(
+        self,
+        signature: Option<Signature>,
+        device: &[u8; 32],
+        pin: ModifiedPin,
+        session: PaymentSession,
+    ) -> SealedRequest {
+        let Self { mut bytes, signed, instrument, count, customer_part } = self;
+        let signature = signature.map_or([0; 64], |signature| signature.0);
+        let tag = device_tag(device, &signed, &signature);
+        let half = CustomerHalf {
+            instrument,
+            count,
+            customer_part,
+            signature,
+            device_tag: tag,
+            pin_authenticator: pin_authenticator(&session, pin, &signed, &signature, &tag),
+        };
+        let (associated, sealed) = bytes.split_at_mut(ASSOCIATED_BYTES);
+        let (customer, seal_tag) = sealed.split_at_mut(CUSTOMER_BYTES);
+        half.encode_into(customer);
+        seal_tag.copy_from_slice(&session.seal_request(associated, customer));
+        let hash = Digest(REQUEST.hash(&bytes));
+        SealedRequest { bytes, hash, session }
+    }
 }
 
 /// A request as received: its open half was read, its sealed half not yet.

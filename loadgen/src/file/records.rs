@@ -104,6 +104,12 @@ impl Batch {
         self.metas.push(meta);
     }
 
+    /// Adds all requests of another batch.
+    pub fn append(&mut self, mut other: Self) {
+        self.bytes.append(&mut other.bytes);
+        self.metas.append(&mut other.metas);
+    }
+
     /// Adds the records of a file; `None` where one is damaged.
     pub fn push_records(&mut self, records: &[u8]) -> Option<()> {
         for record in records.chunks_exact(REQUEST_RECORD_BYTES) {

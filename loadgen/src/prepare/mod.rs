@@ -19,10 +19,10 @@ use crate::file::records::{Batch, Standing};
 use crate::file::{Header, LoadFile, NewLoadFile, Requests, World};
 use crate::mix::{Kind, Mix};
 use crate::secrets::random;
-use maker::Maker;
+use maker::{Maker, Wanted};
 
 /// Requests that a thread makes before it writes them down.
-const REQUESTS_AT_ONCE: u64 = 4_096;
+const REQUESTS_WRITTEN_AT_ONCE: u64 = 4_096;
 /// Kept back of the fifteen minutes that a request may be ahead: clocks of two machines differ.
 const MARGIN_MS: u64 = MINUTE_MS / 2;
 
@@ -165,18 +165,19 @@ fn requests(arguments: &PrepareArguments, world: &World, standings: &[Standing])
         // Of the operating system: these are secrets.
         let mut secret = StdRng::from_seed(random());
         loop {
-            let first = next.fetch_add(REQUESTS_AT_ONCE, Ordering::Relaxed);
+            let first = next.fetch_add(REQUESTS_WRITTEN_AT_ONCE, Ordering::Relaxed);
             let Some(rest) = instruments.get(first as usize..).filter(|rest| !rest.is_empty()) else { return Ok(()) };
-            let part = &rest[..rest.len().min(REQUESTS_AT_ONCE as usize)];
+            let part = &rest[..rest.len().min(REQUESTS_WRITTEN_AT_ONCE as usize)];
             // By place and seed, whichever thread it is.
             let mut mixing = StdRng::seed_from_u64(arguments.seed ^ first.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let mut batch = Batch::with_capacity(part.len());
-            for index in part {
-                let standing = &standings[*index as usize];
-                let kind = draw_kind(&arguments.mix, standing, &mut mixing);
-                let instrument = world.seed.instrument(u64::from(*index), world.per_account);
-                let (bytes, meta) = maker.make((*index, &instrument), standing, kind, valid_until, &mut secret);
-                batch.push(&bytes, meta);
+            for group in part.chunks(maker::REQUESTS_AT_ONCE) {
+                let wanted = group.iter().map(|index| {
+                    let standing = standings[*index as usize];
+                    Wanted { instrument: *index, standing, kind: draw_kind(&arguments.mix, &standing, &mut mixing) }
+                });
+                let wanted: Vec<Wanted> = wanted.collect();
+                batch.append(maker.make(&wanted, valid_until, &mut secret));
             }
             new.write_requests(first, &batch)?;
             progress.inc(part.len() as u64);

@@ -19,13 +19,11 @@ use crate::file::World;
 use crate::file::records::{Batch, Meta, Standing};
 use crate::mix::{Kind, Mix};
 use crate::prepare::draw_kind;
-use crate::prepare::maker::Maker;
+use crate::prepare::maker::{Maker, REQUESTS_AT_ONCE, Wanted};
 use crate::secrets::random;
 
 /// How long a request made on line can be used: it leaves soon.
 const VALID_MS: u64 = VALID_UNTIL_AHEAD_MAX_MS / 3 * 2;
-/// Requests that are handed over at a time.
-const HANDED_OVER_AT_ONCE: usize = 16;
 
 /// A request on its way, with its instrument.
 struct Place {
@@ -91,27 +89,47 @@ impl Workshop {
 
     /// Works until no answers come any more; makes nothing more once `stop` is set.
     pub fn run(&mut self, answers: &Receiver<Arc<Answers>>, made: &Sender<Vec<Made>>, stop: &AtomicBool) {
-        for arrived in answers {
-            let mut finished = Vec::new();
-            let (thread, threads) = (self.thread, self.threads);
-            for entry in arrived.entries().iter().filter(|entry| entry.place % threads == thread) {
-                let message = arrived.message(entry);
-                if !entry.last {
-                    self.first.entry(entry.place).or_default().push(message.to_vec());
-                    continue;
-                }
-                let settled = self.settle(entry.place, message);
-                if stop.load(Ordering::Relaxed) {
-                    continue;
-                }
-                finished.extend(self.next(entry.place, settled));
-                if finished.len() == HANDED_OVER_AT_ONCE {
-                    // Nobody takes it any more after the end.
-                    let _ = made.send(std::mem::take(&mut finished));
-                }
+        // Nobody takes requests any more after the end.
+        let hand_over = |finished: Vec<Made>| drop(made.send(finished));
+        let mut settled = Vec::with_capacity(REQUESTS_AT_ONCE);
+        while let Ok(arrived) = answers.recv() {
+            self.work_on(&arrived, &mut settled, stop, &hand_over);
+            // What came meanwhile fills the group.
+            for arrived in answers.try_iter() {
+                self.work_on(&arrived, &mut settled, stop, &hand_over);
             }
-            if !finished.is_empty() {
-                let _ = made.send(finished);
+            if !settled.is_empty() {
+                hand_over(self.make(&std::mem::take(&mut settled)));
+            }
+        }
+    }
+
+    /// Judges answers, and makes requests whenever there are enough to make them at once.
+    fn work_on(
+        &mut self,
+        arrived: &Answers,
+        settled: &mut Vec<u32>,
+        stop: &AtomicBool,
+        hand_over: &impl Fn(Vec<Made>),
+    ) {
+        let (thread, threads) = (self.thread, self.threads);
+        for entry in arrived.entries().iter().filter(|entry| entry.place % threads == thread) {
+            let message = arrived.message(entry);
+            if !entry.last {
+                self.first.entry(entry.place).or_default().push(message.to_vec());
+                continue;
+            }
+            let judged = self.settle(entry.place, message);
+            if stop.load(Ordering::Relaxed) {
+                continue;
+            }
+            match judged {
+                Settled::Unknown => {}
+                Settled::Refused => hand_over(vec![self.again(entry.place)]),
+                Settled::Yes => settled.push(entry.place),
+            }
+            if settled.len() == REQUESTS_AT_ONCE {
+                hand_over(self.make(&std::mem::take(settled)));
             }
         }
     }
@@ -125,23 +143,26 @@ impl Workshop {
         self.judge.settle(&place.request, &place.meta, &mut place.standing, &all)
     }
 
-    fn next(&mut self, number: u32, settled: Settled) -> Option<Made> {
-        let place = &mut self.places[(number / self.threads) as usize];
-        match settled {
-            Settled::Unknown => return None,
-            Settled::Refused => {}
-            Settled::Yes => {
-                let index = place.meta.instrument;
-                let kind = draw_kind(&self.mix, &place.standing, &mut self.mixing);
-                let instrument = self.world.seed.instrument(u64::from(index), self.world.per_account);
-                let valid_until = wall_clock().plus(VALID_MS);
-                let next = (index, &instrument);
-                let (bytes, meta) = self.maker.make(next, &place.standing, kind, valid_until, &mut self.secret);
-                place.request.copy_from_slice(&bytes);
-                place.meta = meta;
-            }
+    /// The same request once more.
+    fn again(&self, number: u32) -> Made {
+        Made { place: number, bytes: self.places[(number / self.threads) as usize].request }
+    }
+
+    /// The next requests of these places, which are settled.
+    fn make(&mut self, settled: &[u32]) -> Vec<Made> {
+        let wanted = settled.iter().map(|number| {
+            let place = &self.places[(number / self.threads) as usize];
+            let kind = draw_kind(&self.mix, &place.standing, &mut self.mixing);
+            Wanted { instrument: place.meta.instrument, standing: place.standing, kind }
+        });
+        let wanted: Vec<Wanted> = wanted.collect();
+        let batch = self.maker.make(&wanted, wall_clock().plus(VALID_MS), &mut self.secret);
+        for (index, number) in settled.iter().enumerate() {
+            let place = &mut self.places[(number / self.threads) as usize];
+            place.request.copy_from_slice(batch.request(index));
+            place.meta = batch.metas[index].clone();
         }
-        Some(Made { place: number, bytes: place.request })
+        settled.iter().map(|number| self.again(*number)).collect()
     }
 
     /// Ends: `unanswered` requests leave their instruments lost.

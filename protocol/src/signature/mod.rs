@@ -43,6 +43,7 @@ mod clause;
 mod customer_key;
 mod domain;
 mod encoding;
+mod sign_each;
 mod signing_key;
 mod single;
 mod strict;
@@ -54,6 +55,7 @@ pub use batch::{BATCH_CHUNK_ITEMS_MAX, BatchReport, BatchWork, Item, verify_batc
 pub use clause::{Clause, Verdict};
 pub use customer_key::{CustomerKey, EnrolledKey, KeyError};
 pub use domain::{CertificateRole, CustomerRole, Domain, MerchantRole, ProofRole, Role, RootRole};
+pub use sign_each::sign_each;
 pub use signing_key::SigningKey;
 pub use single::verify;
 pub use strict::{PreparedKey, StrictError, strict_verify};

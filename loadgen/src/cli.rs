@@ -35,7 +35,7 @@ From nothing, against a server that serves tps-data on this machine:
   loadgen search load.bin --p99-ms 10 --errors 0.001
   loadgen compare before.json after.json
 
-Exit codes: 0 everything was as it must be; 1 something was not, or could not be done (the reason is on standard error);
+Exit codes: 0 everything was as it must be; 1 something was not, or could not be done (the reason is on standard error); \
 2 the command line is wrong."
 )]
 struct Arguments {
@@ -127,7 +127,7 @@ struct Common {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The loop is open: requests are due on a schedule, whatever the server does, and latency counts from the moment a request was
+The loop is open: requests are due on a schedule, whatever the server does, and latency counts from the moment a request was \
 due. --closed sends the next request when an answer comes: for the server's limit, not for latencies.
 
   loadgen run load.bin --rate 40000 --seconds 20 --json run.json --html run.html
@@ -155,7 +155,7 @@ struct RunArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Doubles the rate until a bound is broken, then halves the distance until the answer is precise enough. Each rung takes its own
+Doubles the rate until a bound is broken, then halves the distance until the answer is precise enough. Each rung takes its own \
 part of the prepared requests, so prepare about 15 times the rate that you expect, times the seconds of a rung.
 
   loadgen search load.bin --p99-ms 10 --errors 0.001 --from 5000 --seconds 4 --json search.json --html search.html")]

@@ -29,8 +29,8 @@ const MARGIN_MS: u64 = MINUTE_MS / 2;
 /// What `loadgen prepare` is told.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Requests can be used for about 14 minutes, because a TPS accepts none that is valid for longer. Instruments are kept: the
-same command again, with the same file, makes new requests for them. Each instrument has one request at a time, because its
+Requests can be used for about 14 minutes, because a TPS accepts none that is valid for longer. Instruments are kept: the \
+same command again, with the same file, makes new requests for them. Each instrument has one request at a time, because its \
 next one depends on the answer; for more payments per instrument see `loadgen run --online`.
 
 Never use a real ledger: the load leaves its merchant, accounts and instruments behind.

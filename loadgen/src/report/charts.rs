@@ -9,6 +9,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// Size of a chart in units of its own; pages scale it.
 const SIZE: (u32, u32) = (760, 300);
+/// Room for the names of the lines, where there are several.
+const LEGEND_HEIGHT: u32 = 24;
 /// Placeholders that become variables of the page: text, grid, and one colour per line.
 const TEXT: RGBColor = RGBColor(1, 2, 3);
 const GRID: RGBColor = RGBColor(1, 2, 4);
@@ -62,7 +64,22 @@ fn style(size: u32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&TEXT)
 }
 
-/// Draws mesh, lines and legend: the types of the two kinds of axis differ.
+/// Above the lines, where it covers none of them.
+fn legend<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    lines: &[Line],
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    for (index, line) in lines.iter().enumerate() {
+        let (left, middle) = (92 + 120 * index as i32, LEGEND_HEIGHT as i32 / 2 + 2);
+        let colour = LINES[index % LINES.len()];
+        area.draw(&PathElement::new(vec![(left, middle), (left + 18, middle)], colour.stroke_width(3)))?;
+        let beside = style(13).pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(line.name.clone(), (left + 24, middle), beside))?;
+    }
+    Ok(())
+}
+
+/// Draws mesh and lines: the types of the two kinds of axis differ.
 macro_rules! draw {
     ($chart:ident, $lines:ident, $x:ident, $y:ident, $failed:ident) => {{
         $chart
@@ -83,23 +100,17 @@ macro_rules! draw {
         for (index, line) in $lines.iter().enumerate() {
             let colour = LINES[index % LINES.len()];
             let series = LineSeries::new(line.points.iter().copied(), colour.stroke_width(2));
-            let drawn = $chart.draw_series(series).map_err(|error| $failed(&error))?;
-            if $lines.len() > 1 {
-                drawn
-                    .label(line.name.clone())
-                    .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], colour.stroke_width(3)));
-            }
-        }
-        if $lines.len() > 1 {
-            $chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperLeft)
-                .label_font(style(13))
-                .draw()
-                .map_err(|error| $failed(&error))?;
+            $chart.draw_series(series).map_err(|error| $failed(&error))?;
         }
     }};
 }
+
+/// Whether an axis for these lines is better logarithmic: from a factor of 100 on, so that two powers of ten are on it.
+pub fn spans_decades(lines: &[Line]) -> bool {
+    let values = lines.iter().flat_map(|line| &line.points).map(|point| point.1.max(1.0));
+    range(values).is_some_and(|range| range.end / range.start >= 100.0)
+}
+
 /// Lines over a linear axis; `logarithmic` for the other one.
 ///
 /// # Errors
@@ -112,9 +123,14 @@ pub fn lines(lines: &[Line], x: (&str, Label), y: (&str, Label), logarithmic: bo
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        let mut builder = ChartBuilder::on(&area);
-        builder.margin(8).x_label_area_size(38).y_label_area_size(70);
         let failed = |error: &dyn std::fmt::Display| anyhow!("a chart cannot be drawn: {error}");
+        let (names, plot) = area.split_vertically(if lines.len() > 1 { LEGEND_HEIGHT } else { 0 });
+        if lines.len() > 1 {
+            legend(&names, lines).map_err(|error| failed(&error))?;
+        }
+        let mut builder = ChartBuilder::on(&plot);
+        // At the right, half of the last label stands out.
+        builder.margin(8).margin_right(28).x_label_area_size(38).y_label_area_size(84);
         if logarithmic {
             let up = (up.start.max(1.0) * 0.8)..(up.end.max(2.0) * 1.25);
             let mut chart = builder.build_cartesian_2d(across, up.log_scale()).map_err(|error| failed(&error))?;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use minijinja::Environment;
 use minijinja::value::Serde;
 
-use super::charts::{Bar, Line, bars, lines};
+use super::charts::{Bar, Label, Line, bars, lines, spans_decades};
 use super::model::{Report, RunResult, SearchResult};
 use super::text::{duration, grouped};
 
@@ -78,19 +78,28 @@ fn chart(title: &str, note: &str, svg: String) -> Option<Chart> {
     (!svg.is_empty()).then(|| Chart { title: title.to_owned(), note: note.to_owned(), svg })
 }
 
-fn run_charts(result: &RunResult) -> anyhow::Result<Vec<Chart>> {
+/// A chart of latencies, on a logarithmic axis where a linear one would hide the small ones.
+fn latency_chart(title: &str, note: &str, of: &[Line], x: (&str, Label)) -> anyhow::Result<Option<Chart>> {
+    let logarithmic = spans_decades(of);
+    let svg = lines(of, x, ("latency", microseconds), logarithmic)?;
+    let note = if logarithmic { format!("{note} The latency axis is logarithmic.") } else { note.to_owned() };
+    Ok(chart(title, &note, svg))
+}
+
+fn run_charts(result: &RunResult, warm_up_s: f64) -> anyhow::Result<Vec<Chart>> {
     let mut charts = Vec::new();
     let curve = result.latency_curve.iter().map(|point| (nines(point.quantile), point.us as f64));
     let latency = Line { name: "latency".to_owned(), points: curve.collect() };
-    let svg = lines(&[latency], ("share of requests", quantile_label), ("latency", microseconds), true)?;
-    charts.extend(chart(
-        "Latency by percentile",
-        "Each nine takes the same room; the latency axis is logarithmic.",
-        svg,
-    ));
+    let axis = ("share of requests", quantile_label as Label);
+    charts.extend(latency_chart("Latency by percentile", "Each nine takes the same room.", &[latency], axis)?);
+    // In what comes after, nothing is sent any more.
+    let whole_seconds = ((warm_up_s + result.measured_s + 1e-3) as u32).max(1);
     let over_time = |name: &str, figure: &dyn Fn(&super::model::SecondResult) -> f64| Line {
         name: name.to_owned(),
-        points: result.seconds.iter().enumerate().map(|(second, values)| (second as f64, figure(values))).collect(),
+        points: (0..whole_seconds)
+            .zip(&result.seconds)
+            .map(|(second, values)| (second as f64, figure(values)))
+            .collect(),
     };
     let second = |second: f64| format!("{second:.0} s");
     let throughput = [
@@ -99,11 +108,11 @@ fn run_charts(result: &RunResult) -> anyhow::Result<Vec<Chart>> {
         over_time("refused", &|second| second.refused as f64),
     ];
     let svg = lines(&throughput, ("time", second), ("per second", whole), false)?;
-    charts.extend(chart("Throughput over time", "Warm-up included; the last second is not a whole one.", svg));
+    charts.extend(chart("Throughput over time", "Warm-up included.", svg));
     let latencies =
         [over_time("p99", &|second| second.p99_us as f64), over_time("p50", &|second| second.p50_us as f64)];
-    let svg = lines(&latencies, ("time", second), ("latency", microseconds), true)?;
-    charts.extend(chart("Latency over time", "Of the answers that came within each second.", svg));
+    let note = "Of the answers that came within each second.";
+    charts.extend(latency_chart("Latency over time", note, &latencies, ("time", second))?);
     if let Some(server) = &result.server {
         let answered = result.answered.max(1) as f64;
         let of_stages = server.stages.iter();
@@ -116,7 +125,11 @@ fn run_charts(result: &RunResult) -> anyhow::Result<Vec<Chart>> {
             stages.sort_by(|left, right| right.value.total_cmp(&left.value));
         }
         let svg = bars(&stages, |us| format!("{us:.2} us"))?;
-        charts.extend(chart(&format!("Server processor per payment, {told}"), "User and system time per answer.", svg));
+        charts.extend(chart(
+            &format!("Server's processor per answer, {told}"),
+            "User and system time, warm-up included.",
+            svg,
+        ));
     }
     Ok(charts)
 }
@@ -141,24 +154,25 @@ fn load_chart(reports: &[Report]) -> anyhow::Result<Option<Chart>> {
         points: points.iter().map(|(rate, latencies)| (*rate, latencies[which] as f64)).collect(),
     };
     let of_all = [line("p50", 0), line("p99", 1), line("p99.9", 2)];
-    let svg = lines(&of_all, ("offered requests per second", whole), ("latency", microseconds), true)?;
-    Ok(chart("Latency against offered load", "From the scheduled time of each request.", svg))
+    let axis = ("offered requests per second", whole as Label);
+    latency_chart("Latency against offered load", "From the scheduled time of each request.", &of_all, axis)
 }
 
 fn section(report: &Report, result: &RunResult) -> anyhow::Result<Section> {
     let latency = &result.latency_us;
     let mut headline = vec![
         fact("answered per second", whole(result.answered_per_s)),
-        fact("p50", duration(latency.p50)),
-        fact("p99", duration(latency.p99)),
-        fact("p99.9", duration(latency.p99_9)),
+        fact("latency p50", duration(latency.p50)),
+        fact("latency p99", duration(latency.p99)),
+        fact("latency p99.9", duration(latency.p99_9)),
     ];
     if let Some(server) = &result.server {
-        headline.push(fact("server per payment", format!("{:.1} us", server.cpu_us_per_payment)));
+        headline.push(fact("server's processor per payment", format!("{:.1} us", server.cpu_us_per_payment)));
     }
     let settings = &report.settings;
-    let rate =
-        settings.rate_per_s.map_or_else(|| "closed loop".to_owned(), |rate| format!("{} per second", whole(rate)));
+    let rate = settings
+        .rate_per_s
+        .map_or_else(|| "As fast as answers come".to_owned(), |rate| format!("{} requests per second", whole(rate)));
     let generator = &result.generator;
     let checks = &result.checks;
     Ok(Section {
@@ -173,15 +187,15 @@ fn section(report: &Report, result: &RunResult) -> anyhow::Result<Section> {
             checks.accounts_compared
         ),
         problems: checks.problems.told.clone(),
-        charts: run_charts(result)?,
+        charts: run_charts(result, settings.warm_up_seconds)?,
         facts: vec![
             fact("sent", grouped(result.sent)),
             fact("payments", grouped(result.paid)),
             fact("repeats", grouped(result.repeats)),
             fact("outcomes", named(&result.outcomes)),
             fact("refused in clear", named(&result.refused)),
-            fact("not answered", result.unanswered),
-            fact("never sent", generator.unsent),
+            fact("not answered", grouped(result.unanswered)),
+            fact("never sent", grouped(generator.unsent)),
             fact("measured", format!("{:.1} s after {:.1} s of warm-up", result.measured_s, settings.warm_up_seconds)),
             fact("connections", format!("{} with {} outstanding", settings.connections, settings.outstanding)),
             fact("instruments", grouped(settings.instruments)),
@@ -190,7 +204,12 @@ fn section(report: &Report, result: &RunResult) -> anyhow::Result<Section> {
             fact("latency max", duration(latency.max)),
             fact(
                 "generator",
-                format!("{:.2} us per answer, {:.0} % busy", generator.cpu_us_per_answer, generator.busy * 100.0),
+                format!(
+                    "{:.2} us of processor per answer, {:.0} % busy, waited for a processor {:.0} % of the time",
+                    generator.cpu_us_per_answer,
+                    generator.busy * 100.0,
+                    generator.starved * 100.0
+                ),
             ),
             fact("generator late", format!("p99 {}", duration(generator.lag_us.p99))),
         ],

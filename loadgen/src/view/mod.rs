@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::report::text::{duration, grouped};
 use crate::run::{Event, Watched};
+use crate::send::thread::Progress;
 use terminal::Terminal;
 
 /// How often plain lines are printed.
@@ -23,10 +24,10 @@ pub enum View {
     Terminal(Box<Terminal>),
 }
 
-/// Lines, and what the last one said.
+/// Lines, and when the last one came.
 #[derive(Default)]
 pub struct Lines {
-    last: Option<(Instant, u64)>,
+    last: Option<(Instant, Progress)>,
 }
 
 impl View {
@@ -69,41 +70,50 @@ impl Lines {
             }
             Event::Sending(watched) => {
                 let now = Instant::now();
-                let (then, answered) = self.last.unwrap_or((now, watched.progress.answered));
-                if self.last.is_none() || now - then >= LINE_INTERVAL {
-                    let rate = rate(watched.progress.answered - answered, now - then);
-                    self.last = Some((now, watched.progress.answered));
-                    eprintln!("{}", line(watched, rate));
+                let (then, before) = self.last.take().unwrap_or((now - LINE_INTERVAL, Progress::default()));
+                if now - then < LINE_INTERVAL {
+                    self.last = Some((then, before));
+                    return;
                 }
+                eprintln!("{}", line(watched, rate(&before, &watched.progress)));
+                self.last = Some((now, watched.progress.clone()));
             }
         }
     }
 }
 
-fn rate(answers: u64, time: Duration) -> u64 {
-    if time.is_zero() { 0 } else { (answers as f64 / time.as_secs_f64()) as u64 }
+/// Answers per second between two moments, by the clock of whoever sends: what is told is a little older than now.
+fn rate(before: &Progress, now: &Progress) -> u64 {
+    let time_ns = now.elapsed_ns.saturating_sub(before.elapsed_ns);
+    let answers = now.answered.saturating_sub(before.answered);
+    if time_ns == 0 { 0 } else { (answers as f64 * 1e9 / time_ns as f64) as u64 }
+}
+
+/// Percentiles so far, or that there are none yet.
+fn latencies(progress: &Progress, between: &str) -> String {
+    if progress.latency_us == [0; 3] {
+        return "is measured after the warm-up".to_owned();
+    }
+    let [p50, p99, p99_9] = progress.latency_us.map(duration);
+    format!("p50 {p50}{between}p99 {p99}{between}p99.9 {p99_9}")
 }
 
 fn line(watched: &Watched, rate: u64) -> String {
     let progress = &watched.progress;
-    let [p50, p99, p99_9] = progress.latency_us;
     format!(
-        "{:>5.1} s  {:>9}/s  sent {}  open {}  refused {}  p50 {}  p99 {}  p99.9 {}",
+        "{:>5.1} s  {:>9}/s  sent {}  open {}  refused {}  latency {}",
         progress.elapsed_ns as f64 / 1e9,
         grouped(rate),
         grouped(progress.sent),
         grouped(progress.unanswered),
         grouped(progress.refused),
-        duration(p50),
-        duration(p99),
-        duration(p99_9),
+        latencies(progress, "  "),
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::send::thread::Progress;
 
     #[test]
     fn a_line_tells_rate_and_latencies() {
@@ -113,8 +123,10 @@ mod tests {
             latency_us: [200, 3_000, 9_000],
             ..Progress::default()
         };
-        let text = line(&Watched { progress, ..Watched::default() }, rate(5_000, Duration::from_millis(500)));
+        let later = Progress { elapsed_ns: 3_000_000_000, answered: 5_000, ..Progress::default() };
+        let text = line(&Watched { progress: progress.clone(), ..Watched::default() }, rate(&progress, &later));
         assert!(text.contains("10,000/s") && text.contains("12,345") && text.contains("p99 3.00 ms"), "{text}");
-        assert_eq!(rate(5, Duration::ZERO), 0);
+        assert_eq!(rate(&later, &later), 0);
+        assert!(line(&Watched::default(), 0).contains("after the warm-up"));
     }
 }

@@ -4,17 +4,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ratatui::crossterm::event::{self, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Style, Stylize};
 use ratatui::text::Line;
-use ratatui::widgets::{Block, Gauge, Paragraph, Sparkline};
+use ratatui::widgets::{Block, Gauge, Paragraph, Sparkline, Wrap};
 use ratatui::{DefaultTerminal, Frame};
 
-use crate::report::text::{duration, grouped};
+use crate::report::text::grouped;
 use crate::run::{Event, Watched};
+use crate::send::thread::Progress;
 
 /// Rates that the small chart remembers.
 const RATES_KEPT: usize = 240;
@@ -25,7 +26,7 @@ pub struct Terminal {
     stop: Arc<AtomicBool>,
     doing: &'static str,
     watched: Watched,
-    last: Option<(Instant, u64)>,
+    last: Option<Progress>,
     rates: VecDeque<u64>,
 }
 
@@ -46,14 +47,12 @@ impl Terminal {
             }
             Event::Sending(watched) => {
                 self.doing = if self.stop.load(Ordering::Relaxed) { "stopping" } else { "sending" };
-                let now = Instant::now();
-                if let Some((then, answered)) = self.last {
-                    self.rates.push_back(super::rate(watched.progress.answered.saturating_sub(answered), now - then));
+                if let Some(before) = self.last.replace(watched.progress.clone()) {
+                    self.rates.push_back(super::rate(&before, &watched.progress));
                     if self.rates.len() > RATES_KEPT {
                         self.rates.pop_front();
                     }
                 }
-                self.last = Some((now, watched.progress.answered));
                 self.watched = watched.clone();
             }
         }
@@ -102,7 +101,7 @@ impl Picture<'_> {
             Constraint::Length(3),
             Constraint::Length(5),
             Constraint::Min(4),
-            Constraint::Length(4),
+            Constraint::Length(5),
             Constraint::Length(1),
         ])
         .areas(frame.area());
@@ -116,14 +115,13 @@ impl Picture<'_> {
             .ratio(share)
             .label(format!("{elapsed:.1} of {total:.1} s"));
         frame.render_widget(gauge, head);
-        let [p50, p99, p99_9] = progress.latency_us.map(duration);
         let lines = vec![
             Line::from(vec![
                 "answered ".dim(),
                 format!("{}/s", grouped(self.rates.back().copied().unwrap_or(0))).bold(),
                 format!("   {} in all", grouped(progress.answered)).into(),
             ]),
-            Line::from(vec!["latency  ".dim(), format!("p50 {p50}   p99 {p99}   p99.9 {p99_9}").into()]),
+            Line::from(vec!["latency  ".dim(), super::latencies(progress, "   ").into()]),
             Line::from(vec![
                 "open     ".dim(),
                 format!(
@@ -138,12 +136,14 @@ impl Picture<'_> {
         frame.render_widget(Paragraph::new(lines).block(Block::bordered()), figures);
         let width = usize::from(chart.width.saturating_sub(2));
         let rates: Vec<u64> = self.rates.iter().skip(self.rates.len().saturating_sub(width)).copied().collect();
+        let highest = rates.iter().copied().max().unwrap_or(0);
         let line = Sparkline::default()
-            .block(Block::bordered().title(" answered per second "))
+            .block(Block::bordered().title(format!(" answered per second, highest {} ", grouped(highest))))
             .data(&rates)
             .style(Style::new().cyan());
         frame.render_widget(line, chart);
-        frame.render_widget(Paragraph::new(self.server()).block(Block::bordered().title(" server ")), server);
+        let words = Paragraph::new(self.server()).wrap(Wrap { trim: true });
+        frame.render_widget(words.block(Block::bordered().title(" server ")), server);
         frame.render_widget(Line::from("Ctrl-C ends the run early; everything is checked nevertheless").dim(), foot);
     }
 
@@ -161,8 +161,11 @@ impl Picture<'_> {
         };
         let per_answer = server.cpu_us as f64 / answered;
         vec![
-            Line::from(format!("{per_answer:.1} us of processor per answer, {} MiB", server.resident_bytes >> 20)),
-            Line::from(threads.join("  ")),
+            Line::from(format!(
+                "{per_answer:.1} us of processor per answer, {} MiB of memory",
+                server.resident_bytes >> 20
+            )),
+            Line::from(format!("of these: {}", threads.join(", "))),
         ]
     }
 }
@@ -172,7 +175,6 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::send::thread::Progress;
     use crate::server::Sample;
 
     #[test]
@@ -196,7 +198,7 @@ mod tests {
             terminal.draw(|frame| picture.draw(frame)).unwrap();
             if width == 120 {
                 let shown: String = terminal.backend().buffer().content().iter().map(|cell| cell.symbol()).collect();
-                for expected in ["1,234,567", "p99 3.50 ms", "tps-worker 24.3", "5.0 of 20.0 s"] {
+                for expected in ["1,234,567", "p99 3.50 ms", "tps-worker 24.3", "highest 299", "5.0 of 20.0 s"] {
                     assert!(shown.contains(expected), "{expected}");
                 }
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 
-use super::model::{Report, RunResult, SCHEMA};
+use super::model::{Report, RunResult, SCHEMA, Settings};
 
 /// Reads a report.
 ///
@@ -38,8 +38,9 @@ fn warnings(before: &Report, after: &Report) -> Vec<String> {
     if before.commit != after.commit {
         warnings.push(format!("the commits differ: {} and {}", before.commit, after.commit));
     }
-    if before.settings != after.settings {
-        warnings.push("the settings differ: what is compared was not asked for alike".to_owned());
+    let differing = differing(&before.settings, &after.settings);
+    if !differing.is_empty() {
+        warnings.push(format!("not asked for alike: {}", differing.join(", ")));
     }
     for (name, report) in [("before", before), ("after", after)] {
         if let Some(result) = &report.result
@@ -49,6 +50,20 @@ fn warnings(before: &Report, after: &Report) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// The settings that are not alike, with both values.
+fn differing(before: &Settings, after: &Settings) -> Vec<String> {
+    let fields = |settings: &Settings| match serde_json::to_value(settings) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let after = fields(after);
+    let of_both = fields(before).into_iter().filter_map(|(name, was)| {
+        let is = after.get(&name)?;
+        (*is != was).then(|| format!("{name} {was} and {is}"))
+    });
+    of_both.collect()
 }
 
 type Row = (String, Option<f64>, Option<f64>);
@@ -128,9 +143,7 @@ pub(crate) mod tests {
     use crate::hardware::Hardware;
     use crate::measure::saturation::Saturation;
     use crate::mix::Mix;
-    use crate::report::model::{
-        Checks, CurvePoint, GeneratorResult, Percentiles, SecondResult, ServerResult, Settings,
-    };
+    use crate::report::model::{Checks, CurvePoint, GeneratorResult, Percentiles, SecondResult, ServerResult};
     use crate::schedule::Arrivals;
     use crate::server::Stage;
 
@@ -231,7 +244,7 @@ pub(crate) mod tests {
         assert!(
             text.contains("the commits differ")
                 && text.contains("the machines differ")
-                && text.contains("settings differ")
+                && text.contains("not asked for alike: rate_per_s")
         );
         after.result = None;
         assert!(compare(&before, &after).is_err());

@@ -26,8 +26,28 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// Columns of the names.
+const NAME_COLUMNS: usize = 20;
+/// Columns of a whole line: what every terminal has.
+const LINE_COLUMNS: usize = 80;
+
+/// A name and its value, which goes on in the next line, under itself, where it is too long.
 fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
-    let _ = writeln!(text, "{name:<20}{value}");
+    let _ = write!(text, "{name:<NAME_COLUMNS$}");
+    let mut column = NAME_COLUMNS;
+    for (index, word) in value.to_string().split(' ').enumerate() {
+        let length = word.chars().count();
+        if index > 0 && column + 1 + length > LINE_COLUMNS {
+            let _ = write!(text, "\n{:NAME_COLUMNS$}", "");
+            column = NAME_COLUMNS;
+        } else if index > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text.push('\n');
 }
 
 /// The report of a run.
@@ -208,5 +228,6 @@ mod tests {
         result.checks.problems.add("a coin is missing");
         let text = run(&report);
         assert!(text.contains("FAILED: 1 problems") && text.contains("a coin is missing"));
+        assert!(text.lines().all(|line| line.chars().count() <= LINE_COLUMNS), "{text}");
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn strict_verify_prefixed(
 static BASE: LazyLock<FixedPoint> = LazyLock::new(|| FixedPoint::new(Backend::best(), &ED25519_BASEPOINT_POINT));
 
 /// A public key under which many signatures will be verified: [`strict_verify`] several times faster, with the same
-/// verdicts. Takes 82 KB, and as long to make as some five verifications; the first in a process some milliseconds more.
+/// verdicts. Takes 61 KB, and as long to make as some five verifications; the first in a process some milliseconds more.
 pub struct PreparedKey<R: Role> {
     public: [u8; 32],
     minus_key: FixedPoint,

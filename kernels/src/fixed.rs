@@ -1,6 +1,9 @@
 //! A point that is known long before its scalars: public keys, the points of signatures, agreements with one public key, and
 //! signatures under one key. More tables, and no doublings.
 
+use std::sync::LazyLock;
+
+use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::edwards::{EdwardsBasepointTable, EdwardsPoint};
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use curve25519_dalek::traits::BasepointTable;
@@ -58,7 +61,14 @@ fn secret_places<'a>(scalars: impl ExactSizeIterator<Item = &'a [u8; 32]>) -> Se
     places
 }
 
+static BASE: LazyLock<FixedPoint> = LazyLock::new(|| FixedPoint::new(Backend::best(), &ED25519_BASEPOINT_POINT));
+
 impl FixedPoint {
+    /// The base point of the curve, prepared for [`Backend::best`] when it is first asked for.
+    pub fn base() -> &'static Self {
+        &BASE
+    }
+
     /// Prepares `point`, which may have a part of small order. Takes as long as some ten multiplications.
     pub fn new(backend: Backend, point: &EdwardsPoint) -> Self {
         if backend.kind() == Kind::Portable {

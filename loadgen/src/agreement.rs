@@ -5,15 +5,10 @@
 //! coordinates, to none: they lie on the twist. Which of the two points is taken makes no difference, because a
 //! u-coordinate comes back. No honest key lies on the twist; one that does is agreed with in the ordinary way.
 
-use std::sync::LazyLock;
-
-use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use kernels::{Backend, FixedPoint};
 use protocol::session::{AgreementPublic, AgreementSecret, NoSharedSecret};
 use zeroize::Zeroizing;
-
-static BASE_POINT: LazyLock<FixedPoint> = LazyLock::new(|| FixedPoint::new(Backend::best(), &ED25519_BASEPOINT_POINT));
 
 /// Agrees with one key, many times.
 pub struct FixedAgreement {
@@ -45,7 +40,7 @@ impl FixedAgreement {
     /// Agrees under the secret key of each of these random bytes.
     pub fn agree_each(&self, secrets: &[[u8; 32]]) -> Agreed {
         let mut publics = vec![[0; 32]; secrets.len()];
-        BASE_POINT.agree(secrets, &mut publics);
+        FixedPoint::base().agree(secrets, &mut publics);
         let mut shared = Zeroizing::new(vec![[0; 32]; secrets.len()]);
         match &self.multiples {
             Some(multiples) => multiples.agree(secrets, &mut shared),

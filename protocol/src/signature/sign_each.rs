@@ -1,15 +1,10 @@
 //! Many signatures of many keys at once, in the lanes of vector registers.
 
-use std::sync::LazyLock;
-
-use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use kernels::{Backend, FixedPoint, sha512};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Domain, Role, Signature};
-
-static BASE_POINT: LazyLock<FixedPoint> = LazyLock::new(|| FixedPoint::new(Backend::best(), &ED25519_BASEPOINT_POINT));
 
 /// The scalar of a hash of 64 bytes.
 fn reduced(hash: &[u8; 64]) -> Scalar {
@@ -41,7 +36,7 @@ pub fn sign_each<R: Role>(seeds: &[&[u8; 32]], domain: Domain<R>, messages: &[&[
     scalars.extend_from_slice(&secrets);
     scalars.extend(hashes.iter().map(reduced));
     let mut points = vec![[0; 32]; 2 * count];
-    BASE_POINT.multiples(&scalars, &mut points);
+    FixedPoint::base().multiples(&scalars, &mut points);
     let (publics, commitments) = points.split_at(count);
     let parts: Vec<[&[u8]; 4]> = commitments
         .iter()

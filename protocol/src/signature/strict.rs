@@ -2,9 +2,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use std::sync::LazyLock;
 
-use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::scalar::Scalar;
 use kernels::{Backend, FixedPoint, fixed_sum};
@@ -54,9 +52,6 @@ pub(super) fn strict_verify_prefixed(
     key.verify_strict(&message, &signature).map_err(|_| StrictError::Signature)
 }
 
-/// The base point, for all prepared keys of the process.
-static BASE: LazyLock<FixedPoint> = LazyLock::new(|| FixedPoint::new(Backend::best(), &ED25519_BASEPOINT_POINT));
-
 /// A public key under which many signatures will be verified: [`strict_verify`] several times faster, with the same
 /// verdicts. Takes 61 KB, and as long to make as some five verifications; the first in a process some milliseconds more.
 pub struct PreparedKey<R: Role> {
@@ -103,7 +98,7 @@ impl<R: Role> PreparedKey<R> {
         }
         let h = Scalar::from_hash(hash);
         // R is never decompressed: what equals the encoding of a point is canonical and on the curve.
-        let r = fixed_sum((&s, &BASE), (&h, &self.minus_key));
+        let r = fixed_sum((&s, FixedPoint::base()), (&h, &self.minus_key));
         if r == *signature.r_bytes() && !encoding::is_small_order(&r) { Ok(()) } else { Err(StrictError::Signature) }
     }
 }

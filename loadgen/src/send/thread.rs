@@ -131,7 +131,12 @@ async fn drive(
     }
     pace(plan, &shared, &timer).await?;
     let ended_ns = shared.now_ns();
-    let unsent = shared.with(|traffic| traffic.stop(ended_ns.min(plan.end_ns))).unwrap_or(0);
+    let stop = |traffic: &mut Traffic| {
+        let unsent = traffic.stop(ended_ns.min(plan.end_ns));
+        traffic.wake(None);
+        unsent
+    };
+    let unsent = shared.with(stop).unwrap_or(0);
     wait_for_answers(plan, &shared, &timer, ended_ns).await?;
 
     let (cpu_ns, starved_ns) = (thread_cpu_ns() - cpu_before, thread_starved_ns().saturating_sub(starved_before));

@@ -307,8 +307,12 @@ impl Traffic {
         self.source.is_exhausted() && self.again.is_empty()
     }
 
-    /// Sends nothing more; how many requests were due by then and not sent.
+    /// Sends nothing more, but for what became due since it was last offered; how many requests were due by then and had to
+    /// stay.
     pub fn stop(&mut self, now_ns: u64) -> u64 {
+        if self.schedule.next_due_ns().is_some() {
+            self.offer(now_ns);
+        }
         self.stopped = true;
         let mut unsent = 0;
         while self.schedule.next_due_ns().is_some_and(|due| due < now_ns) {

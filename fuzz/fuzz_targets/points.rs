@@ -25,8 +25,8 @@ fuzz_target!(|input: (u8, [u8; 32], [u8; 32], u128, &[u8])| {
     // The scalars differ from point to point, and begin with those that the input says.
     let scalars: Vec<Scalar> = (0..count).map(|i| first + Scalar::from(i as u64) * second).collect();
     let shorts: Vec<u128> = (0..count).map(|i| short.rotate_left(i as u32)).collect();
-    let tables = points.tables(&on_curve);
-    let sum = sum_of_multiples(&tables, &scalars, &tables, &shorts, 0..count);
+    let addends = points.addends(&on_curve);
+    let sum = sum_of_multiples(&addends, &scalars, &addends, &shorts, 0..count);
     let known: Vec<EdwardsPoint> = expected.into_iter().flatten().collect();
     let long: EdwardsPoint = known.iter().zip(&scalars).map(|(point, scalar)| point * scalar).sum();
     let short: EdwardsPoint = known.iter().zip(&shorts).map(|(point, short)| point * Scalar::from(*short)).sum();
@@ -36,5 +36,11 @@ fuzz_target!(|input: (u8, [u8; 32], [u8; 32], u128, &[u8])| {
         let fixed = [one, other].map(|point| FixedPoint::new(backend, point));
         let encoded = fixed_sum((&first, &fixed[0]), (&second, &fixed[1]));
         assert_eq!(encoded, (one * first + other * second).compress().to_bytes(), "{}", backend.name());
+        let scalars = &scalars[..count.min(4)];
+        let mut multiples = vec![[0; 32]; scalars.len()];
+        fixed[0].multiples(scalars, &mut multiples);
+        for (scalar, multiple) in scalars.iter().zip(multiples) {
+            assert_eq!(multiple, (one * scalar).compress().to_bytes(), "{}", backend.name());
+        }
     }
 });

@@ -129,3 +129,89 @@ impl<S, I: Iterator<Item = Result<(InstrumentId, S), StoreError>>> InOrder<I> {
         self.0.next_if(|next| !matches!(next, Ok((later, _)) if *later > id)).transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::ids::{AccountId, RealmId};
+    use protocol::ledger::instrument::InstrumentState;
+    use protocol::money::Asset;
+    use protocol::time::Timestamp;
+
+    use super::*;
+    use crate::book::import::ImportRow;
+    use crate::store::memory::MemoryStore;
+    use crate::store::records::Changes;
+    use crate::store::{Genesis, Store};
+
+    fn store() -> MemoryStore {
+        MemoryStore::new(Genesis { realm: RealmId([1; 16]) })
+    }
+
+    fn load(store: &MemoryStore, shards: u16) -> Result<Vec<Book>, StoreError> {
+        let reader = store.reader();
+        Book::load(&reader, &reader.registry()?, shards, |_| {})
+    }
+
+    fn row(number: u32) -> ImportRow {
+        let mut id = [0; 16];
+        id[8..12].copy_from_slice(&number.to_be_bytes());
+        ImportRow {
+            line: u64::from(number),
+            instrument: InstrumentId(id),
+            account: AccountId(id),
+            asset: Asset::USD6,
+            opening_units: u64::from(number),
+            signing_public: [3; 32],
+            device_key: [4; 32],
+            pin: format!("{number:06}"),
+            label: String::new(),
+        }
+    }
+
+    /// A store with so many instruments, and what was written there.
+    fn written(count: u32) -> (MemoryStore, Book, Changes) {
+        let mut store = store();
+        let mut book = load(&store, 1).unwrap().remove(0);
+        let rows: Vec<_> = (1..=count).map(row).collect();
+        book.import(&rows, 1, Timestamp(1_000)).unwrap();
+        let (changes, _) = book.take_changes();
+        store.commit(&changes).unwrap();
+        (store, book, changes)
+    }
+
+    #[test]
+    fn books_of_many_parts_come_back_as_they_were() {
+        let count = 2 * RECORDS_AT_ONCE as u32 + 7;
+        let (store, book, _) = written(count);
+        let loaded = load(&store, 1).unwrap().remove(0);
+        assert_eq!((loaded.instrument_count(), loaded.account_count()), (count as usize, count as usize));
+        for number in 1..=count {
+            let ImportRow { instrument, account, .. } = row(number);
+            assert_eq!(loaded.instrument(instrument), book.instrument(instrument));
+            assert!(loaded.instrument(instrument).unwrap().state.current.is_some(), "its state was found");
+            assert_eq!(loaded.account(account).unwrap().balance, i128::from(number));
+        }
+    }
+
+    #[test]
+    fn a_record_without_the_one_it_belongs_to_is_no_book() {
+        let without_enrolment = |id: [u8; 16]| {
+            let (mut store, _, _) = written(3);
+            let instruments = vec![(InstrumentId(id), InstrumentState::default())];
+            store.commit(&Changes { instruments, ..Changes::default() }).unwrap();
+            load(&store, 1).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        // Before, between and after the others.
+        let mut between = row(2).instrument.0;
+        between[15] = 1;
+        for id in [[0; 16], between, [0xff; 16]] {
+            let error = without_enrolment(id);
+            assert!(error.contains("no enrolment") && error.contains(&InstrumentId(id).to_string()), "{error}");
+        }
+        let (_, _, changes) = written(3);
+        let mut store = store();
+        store.commit(&Changes { accounts: Vec::new(), ..changes }).unwrap();
+        let error = load(&store, 1).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("no account"), "{error}");
+    }
+}

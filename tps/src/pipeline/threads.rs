@@ -25,8 +25,8 @@ use crate::counters::Counters;
 use crate::store::records::Changes;
 use crate::store::{Reader, Store};
 
-/// Requests that a worker takes at once. Beyond this the cost of one hardly falls any more, while tables of points outgrow
-/// the second-level cache, and everybody waits for the last (`docs/performance.md`).
+/// Requests that a worker takes at once. Beyond this the cost of one hardly falls any more, and everybody waits for the last
+/// (`docs/performance.md`).
 const REQUESTS_PER_BATCH_MAX: usize = 256;
 const _: () = assert!(REQUESTS_PER_BATCH_MAX <= protocol::limits::BATCH_REQUESTS_MAX);
 /// Decisions after which a sequencer hands over, whatever else waits.

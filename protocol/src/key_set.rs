@@ -48,6 +48,8 @@ pub enum KeyRole {
     Session = 3,
     /// Signs key sets (Ed25519); never inside one.
     Root = 4,
+    /// Signs the TPS's answers and reports at the desk (Ed25519).
+    Desk = 5,
 }
 
 /// Who a key set is for; it decides which roles may stand in it.
@@ -67,7 +69,7 @@ pub enum KeyRole {
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Audience {
-    /// Proof and certificate keys.
+    /// Proof, desk and certificate keys.
     Merchant = 1,
     /// Session and certificate keys.
     Customer = 2,
@@ -78,7 +80,9 @@ impl Audience {
     pub const fn may_hold(self, role: KeyRole) -> bool {
         matches!(
             (self, role),
-            (_, KeyRole::Certificate) | (Self::Merchant, KeyRole::Proof) | (Self::Customer, KeyRole::Session)
+            (_, KeyRole::Certificate)
+                | (Self::Merchant, KeyRole::Proof | KeyRole::Desk)
+                | (Self::Customer, KeyRole::Session)
         )
     }
 }

@@ -86,8 +86,18 @@ roles! {
         MERCHANT_CERTIFICATE = "merchant-certificate";
     }
 
+    /// Key with which the TPS answers merchants at the desk; it signs nothing during a purchase.
+    DeskRole {
+        /// The answer to a merchant's batch.
+        DESK_ANSWER = "desk-answer";
+        /// A settlement report.
+        SETTLEMENT_REPORT = "settlement-report";
+    }
+
     /// Key of a merchant at the desk; it signs nothing during a purchase.
     MerchantRole {
+        /// A batch for the desk.
+        DESK_BATCH = "desk-batch";
         /// A request for a new certificate.
         CERTIFICATE_REQUEST = "certificate-request";
     }

@@ -11,7 +11,7 @@ use protocol::limits;
 use protocol::proof::verify::ProofError;
 use protocol::purchase::{MerchantErrorCode, MerchantMessageType};
 use protocol::response::Reason;
-use protocol::signature::{CertificateRole, Clause, CustomerRole, Domain, MerchantRole, ProofRole, RootRole};
+use protocol::signature::{CertificateRole, Clause, CustomerRole, DeskRole, Domain, MerchantRole, ProofRole, RootRole};
 
 pub(crate) const PROTOCOL: &str = include_str!("../../../docs/protocol.md");
 const ERRORS: &str = include_str!("../../../docs/errors.md");
@@ -57,6 +57,9 @@ fn every_domain_is_documented() {
         (Domain::<ProofRole>::BATCH_ROOT.prefix(), "proof"),
         (Domain::<CertificateRole>::MERCHANT_CERTIFICATE.prefix(), "certificate"),
         (Domain::<MerchantRole>::CERTIFICATE_REQUEST.prefix(), "merchant"),
+        (Domain::<MerchantRole>::DESK_BATCH.prefix(), "merchant"),
+        (Domain::<DeskRole>::DESK_ANSWER.prefix(), "desk"),
+        (Domain::<DeskRole>::SETTLEMENT_REPORT.prefix(), "desk"),
         (Domain::<RootRole>::KEY_SET.prefix(), "root"),
     ];
     let known: Vec<Vec<String>> = domains

@@ -4,6 +4,7 @@
 //! and memory is forgotten.
 
 mod accounts;
+pub mod desk;
 pub mod import;
 mod instruments;
 mod load;
@@ -23,6 +24,7 @@ use protocol::money::{Asset, MoneyError, add};
 use protocol::time::Timestamp;
 
 use crate::dense::Slot;
+use crate::store::desk::DeskEntry;
 use crate::store::records::{
     BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus, PaymentRecord,
     Registry,
@@ -62,6 +64,7 @@ struct Changed {
     merchants: HashSet<MerchantId>,
     balances: Vec<(Party, Asset)>,
     journal: Vec<JournalRecord>,
+    desk: Vec<DeskEntry>,
 }
 
 impl Book {
@@ -230,6 +233,7 @@ impl Book {
             references: changed.references,
             merchants: changed.merchants.iter().filter_map(|id| self.merchants.get(id).cloned()).collect(),
             journal: changed.journal,
+            desk: changed.desk,
         };
         (changes, durable)
     }

@@ -22,6 +22,7 @@ pub(super) enum RoleFlag {
     Session,
     Proof,
     Certificate,
+    Desk,
 }
 
 impl From<RoleFlag> for KeyRole {
@@ -30,6 +31,7 @@ impl From<RoleFlag> for KeyRole {
             RoleFlag::Session => Self::Session,
             RoleFlag::Proof => Self::Proof,
             RoleFlag::Certificate => Self::Certificate,
+            RoleFlag::Desk => Self::Desk,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use protocol::ids::KeyId;
 use protocol::key_set::{KeyEntry, KeyRole, key_id};
 use protocol::session::AgreementSecret;
-use protocol::signature::{CertificateRole, ProofRole, RootRole, SigningKey};
+use protocol::signature::{CertificateRole, DeskRole, ProofRole, RootRole, SigningKey};
 use protocol::time::Timestamp;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -41,6 +41,7 @@ fn public_of(role: KeyRole, seed: &[u8; 32]) -> [u8; 32] {
         KeyRole::Proof => SigningKey::<ProofRole>::from_seed(*seed).public(),
         KeyRole::Certificate => SigningKey::<CertificateRole>::from_seed(*seed).public(),
         KeyRole::Root => SigningKey::<RootRole>::from_seed(*seed).public(),
+        KeyRole::Desk => SigningKey::<DeskRole>::from_seed(*seed).public(),
     }
 }
 
@@ -51,6 +52,7 @@ pub fn role_name(role: KeyRole) -> &'static str {
         KeyRole::Certificate => "certificate",
         KeyRole::Session => "session",
         KeyRole::Root => "root",
+        KeyRole::Desk => "desk",
     }
 }
 
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn keys_of_every_role_round_trip() {
         let directory = tempfile::tempdir().unwrap();
-        for role in [KeyRole::Session, KeyRole::Proof, KeyRole::Certificate, KeyRole::Root] {
+        for role in [KeyRole::Session, KeyRole::Proof, KeyRole::Certificate, KeyRole::Desk, KeyRole::Root] {
             let key = key(role);
             let path = key.path(directory.path());
             key.save(&path).unwrap();

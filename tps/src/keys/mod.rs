@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use protocol::ids::{KeyId, RealmId};
 use protocol::key_set::KeyRole;
 use protocol::session::AgreementSecret;
-use protocol::signature::{CertificateRole, ProofRole, RootRole, SigningKey};
+use protocol::signature::{CertificateRole, DeskRole, ProofRole, RootRole, SigningKey};
 use protocol::time::Timestamp;
 
 use crate::data_directory::{DataDirectory, DataError};
@@ -23,7 +23,8 @@ use crate::pipeline::prove::ProofSigner;
 
 pub use file::{KeyFile, role_name};
 pub use rotate::{
-    CERTIFICATE_KEY_LIFETIME_MS, PROOF_KEY_LIFETIME_MS, Rotated, RotationStart, SIGNING_KEY_OVERLAP_MS, revoke, rotate,
+    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, PROOF_KEY_LIFETIME_MS, Rotated, RotationStart,
+    SIGNING_KEY_OVERLAP_MS, revoke, rotate,
 };
 pub use sets::{Issued, issue, issued, key_set_path, load_key_set};
 pub use tls::{TLS_NAME, TlsKey, load_certificate};
@@ -188,6 +189,14 @@ impl KeyRing {
     pub fn certificate_key(&self, now: Timestamp) -> Result<SigningKey<CertificateRole>, KeyError> {
         Ok(SigningKey::from_seed(self.current_seed(KeyRole::Certificate, now)?))
     }
+
+    /// The key that signs the desk's answers and reports at `now`.
+    ///
+    /// # Errors
+    /// [`KeyError::NoneUsable`].
+    pub fn desk_key(&self, now: Timestamp) -> Result<SigningKey<DeskRole>, KeyError> {
+        Ok(SigningKey::from_seed(self.current_seed(KeyRole::Desk, now)?))
+    }
 }
 
 fn session_key(key: &KeyFile) -> Option<SessionKey> {
@@ -202,6 +211,7 @@ fn role_of_file(path: &Path) -> Option<KeyRole> {
         "session" => Some(KeyRole::Session),
         "proof" => Some(KeyRole::Proof),
         "certificate" => Some(KeyRole::Certificate),
+        "desk" => Some(KeyRole::Desk),
         _ => None,
     }
 }

@@ -13,7 +13,9 @@ use crate::config::CONFIG_TEMPLATE;
 use crate::data_directory::{
     DataDirectory, DataError, FORMAT, Realm, RealmAsset, make_private_directory, sync_directory, write_private,
 };
-use crate::keys::{CERTIFICATE_KEY_LIFETIME_MS, KeyError, KeyFile, KeyRing, PROOF_KEY_LIFETIME_MS, TlsKey, issue};
+use crate::keys::{
+    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, KeyError, KeyFile, KeyRing, PROOF_KEY_LIFETIME_MS, TlsKey, issue,
+};
 use crate::store::{Genesis, StoreError};
 
 /// First keys are valid from a little before they were made: clocks of customers may be late.
@@ -180,6 +182,7 @@ pub fn fill(path: &Path, options: &InstallOptions, now: Timestamp) -> Result<Rea
         (KeyRole::Session, realm.session_key_lifetime_ms()),
         (KeyRole::Proof, PROOF_KEY_LIFETIME_MS),
         (KeyRole::Certificate, CERTIFICATE_KEY_LIFETIME_MS),
+        (KeyRole::Desk, DESK_KEY_LIFETIME_MS),
     ] {
         let key = KeyFile::generate(role, from, now.plus(lifetime_ms))?;
         key.save(&key.path(&data.keys()))?;

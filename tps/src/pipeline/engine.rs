@@ -22,6 +22,7 @@ use crate::book::Book;
 use crate::book::import::{ImportError, ImportRow, Imported};
 use crate::book::orders::{Done, Order, OrderError};
 use crate::counters::Counters;
+use crate::store::desk::DeskEntry;
 use crate::store::records::MerchantRecord;
 use crate::store::{Reader, Store, StoreError};
 
@@ -187,6 +188,14 @@ impl Engine {
     /// # Errors
     /// [`OrderError`], with nothing changed.
     pub fn order(&self, shard_key: u16, order: Order) -> Result<Done, OrderError> {
+        self.order_with(shard_key, order, Vec::new())
+    }
+
+    /// The same, and keeps a desk's records in the same commit.
+    ///
+    /// # Errors
+    /// [`OrderError`], with nothing changed.
+    pub fn order_with(&self, shard_key: u16, order: Order, records: Vec<DeskEntry>) -> Result<Done, OrderError> {
         let shared = Arc::clone(&self.shared);
         let merchant = match &order {
             Order::RegisterMerchant { id, .. } | Order::CertifyMerchant { id, .. } | Order::SuspendMerchant { id } => {
@@ -196,7 +205,7 @@ impl Engine {
         };
         let shard = if merchant.is_some() { 0 } else { shard_key % self.shared.config.shards };
         let outcome = self.on_shard(shard, move |book, now| {
-            let done = book.order(&order, now)?;
+            let done = book.order_with(&order, records, now)?;
             if let Order::Activate { id, .. } | Order::Revoke { id } = order
                 && let Some(record) = book.enrolment(id)?
             {
@@ -209,6 +218,32 @@ impl Engine {
             self.tell_other_shards(&record);
         }
         Ok(done)
+    }
+
+    /// Keeps records of a desk and waits until they are durable. Blocks.
+    ///
+    /// # Errors
+    /// [`OrderError::Stopping`].
+    pub fn record(&self, records: Vec<DeskEntry>) -> Result<(), OrderError> {
+        self.on_shard(0, move |book, now| book.record(records, now)).ok_or(OrderError::Stopping)
+    }
+
+    /// Runs `work` on the thread of the shard of `shard_key`, between payments, and returns its result once what it changed is
+    /// durable. Blocks; payments of the shard wait while `work` runs.
+    ///
+    /// # Errors
+    /// [`OrderError::Stopping`], and what `work` returns.
+    pub fn with_book<T: Send + 'static>(
+        &self,
+        shard_key: u16,
+        work: impl FnOnce(&mut Book, Timestamp) -> Result<T, OrderError> + Send + 'static,
+    ) -> Result<T, OrderError> {
+        self.on_shard(shard_key % self.shared.config.shards, work).ok_or(OrderError::Stopping)?
+    }
+
+    /// Number of account shards.
+    pub fn shards(&self) -> u16 {
+        self.shared.config.shards
     }
 
     /// Imports a chunk of one shard's instruments and waits until it is durable; `None` where the server is about to stop.

@@ -6,14 +6,15 @@
 //! the restart. A disk made [`CrashDisk::without_sync`] forgets the sync, a planted bug: a crash test that does not fail
 //! on it tests nothing.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::ids::{AccountId, InstrumentId, RealmId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
 
-use super::memory::{visit_journal, visit_payments};
-use super::records::{Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
+use super::memory::{visit_desk, visit_journal, visit_payments};
+use super::records::{BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
 use super::tables::Tables;
 use super::{CommitReceipt, Genesis, Reader, Store, StoreError};
 
@@ -248,8 +249,29 @@ impl Reader for CrashReader {
         self.read(|tables| tables.outcome(place, PATH))?
     }
 
-    fn for_each_payment(&self, visit: &mut dyn FnMut(Place, &PaymentRecord)) -> Result<(), StoreError> {
-        visit_payments(|after, most| self.read(|tables| tables.payments_after(after, most)), visit)
+    fn batch(&self, number: u64) -> Result<Option<BatchRecord>, StoreError> {
+        self.read(|tables| tables.batch(number))
+    }
+
+    fn visit_payments(
+        &self,
+        after: Option<Place>,
+        visit: &mut dyn FnMut(Place, &PaymentRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        visit_payments(after, |after, most| self.read(|tables| tables.payments_after(after, most)), visit)
+    }
+
+    fn desk(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|tables| tables.desk(key))
+    }
+
+    fn visit_desk(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        visit_desk(after, |after, most| self.read(|tables| tables.desk_after(prefix, after, most)), visit)
     }
 
     fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError> {

@@ -1,12 +1,13 @@
 //! A store in memory: for `tps dev`, for tests and for the simulator. It keeps everything and loses it when it ends.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use protocol::ids::{AccountId, InstrumentId, RealmId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
 
-use super::records::{Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
+use super::records::{BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
 use super::tables::Tables;
 use super::{CommitReceipt, Genesis, Reader, Store, StoreError};
 
@@ -93,8 +94,29 @@ impl Reader for MemoryReader {
         self.tables().outcome(place, PATH)
     }
 
-    fn for_each_payment(&self, visit: &mut dyn FnMut(Place, &PaymentRecord)) -> Result<(), StoreError> {
-        visit_payments(|after, most| Ok(self.tables().payments_after(after, most)), visit)
+    fn batch(&self, number: u64) -> Result<Option<BatchRecord>, StoreError> {
+        Ok(self.tables().batch(number))
+    }
+
+    fn visit_payments(
+        &self,
+        after: Option<Place>,
+        visit: &mut dyn FnMut(Place, &PaymentRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        visit_payments(after, |after, most| Ok(self.tables().payments_after(after, most)), visit)
+    }
+
+    fn desk(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.tables().desk(key))
+    }
+
+    fn visit_desk(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        visit_desk(after, |after, most| Ok(self.tables().desk_after(prefix, after, most)), visit)
     }
 
     fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError> {
@@ -116,17 +138,33 @@ impl Reader for MemoryReader {
 
 /// Visits payments in pages that `read` copies out, so that `visit` runs without a lock.
 pub(in crate::store) fn visit_payments(
+    mut after: Option<Place>,
     read: impl Fn(Option<Place>, usize) -> Result<Vec<(Place, PaymentRecord)>, StoreError>,
-    visit: &mut dyn FnMut(Place, &PaymentRecord),
+    visit: &mut dyn FnMut(Place, &PaymentRecord) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
-    let mut after = None;
     loop {
         let page = read(after, VISIT_RECORDS)?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         after = Some(*last);
-        for (place, record) in &page {
-            visit(*place, record);
+        if page.iter().any(|(place, record)| visit(*place, record).is_break()) {
+            return Ok(());
         }
+    }
+}
+
+/// Visits records of the desks in pages that `read` copies out, so that `visit` runs without a lock.
+pub(in crate::store) fn visit_desk(
+    after: Option<&[u8]>,
+    read: impl Fn(Option<&[u8]>, usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>,
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let mut after = after.map(<[u8]>::to_vec);
+    loop {
+        let mut page = read(after.as_deref(), VISIT_RECORDS)?;
+        if page.is_empty() || page.iter().any(|(key, value)| visit(key, value).is_break()) {
+            return Ok(());
+        }
+        after = page.pop().map(|(key, _)| key);
     }
 }
 

@@ -4,6 +4,7 @@
 //! write, or the process ends: an error while writing means that the outcome is unknown.
 
 pub mod crash;
+pub mod desk;
 #[cfg(feature = "rocksdb")]
 mod high_water;
 pub mod memory;
@@ -14,12 +15,13 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use protocol::ids::{AccountId, InstrumentId, RealmId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
-use records::{Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, Snapshot, StoredOutcome};
+use records::{BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, Snapshot, StoredOutcome};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -236,11 +238,50 @@ pub trait Reader: Send + Sync {
     /// [`StoreError`]; a place that was committed is there, so absence is [`StoreError::Unreadable`].
     fn outcome(&self, place: Place) -> Result<StoredOutcome, StoreError>;
 
+    /// A signed batch; `None` where nothing of it was consumed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn batch(&self, number: u64) -> Result<Option<BatchRecord>, StoreError>;
+
+    /// Calls `visit` for consumed transactions after the one at `after`, oldest first, until it breaks.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn visit_payments(
+        &self,
+        after: Option<Place>,
+        visit: &mut dyn FnMut(Place, &PaymentRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
     /// Calls `visit` for every consumed transaction, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn for_each_payment(&self, visit: &mut dyn FnMut(Place, &PaymentRecord)) -> Result<(), StoreError>;
+    fn for_each_payment(&self, visit: &mut dyn FnMut(Place, &PaymentRecord)) -> Result<(), StoreError> {
+        self.visit_payments(None, &mut |place, record| {
+            visit(place, record);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The bytes of a desk's record; [`desk::DeskRecord::read`] knows what they mean.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn desk(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Calls `visit` with keys and bytes of the desks' records whose keys begin with `prefix` and come after `after`, in the order
+    /// of keys, until it breaks.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn visit_desk(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
 
     /// Calls `visit` for everything the operator did, oldest first.
     ///

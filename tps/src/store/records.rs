@@ -16,6 +16,8 @@ use protocol::response::{Answer, Authenticated, Reason};
 use protocol::session::AgreementPublic;
 use protocol::time::Timestamp;
 
+use super::desk::DeskEntry;
+
 /// Everything that one commit makes durable, all or nothing.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Changes {
@@ -39,6 +41,8 @@ pub struct Changes {
     pub balances: Vec<(BalanceKey, i128)>,
     /// What the operator did.
     pub journal: Vec<JournalRecord>,
+    /// Records of the desks; of several with one key the last counts.
+    pub desk: Vec<DeskEntry>,
 }
 
 impl Changes {
@@ -59,6 +63,7 @@ impl Changes {
         self.merchants.append(&mut later.merchants);
         self.balances.append(&mut later.balances);
         self.journal.append(&mut later.journal);
+        self.desk.append(&mut later.desk);
     }
 }
 

@@ -1,12 +1,14 @@
 //! The records of a ledger in memory: what [`super::memory`] and [`super::crash`] keep.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use protocol::ids::{AccountId, Digest, InstrumentId, MerchantId, RealmId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
 use protocol::time::Timestamp;
 
+use super::desk::DeskEntry;
 use super::records::{
     BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Registry,
     StoredOutcome,
@@ -29,6 +31,7 @@ pub(in crate::store) struct Tables {
     merchants: HashMap<MerchantId, MerchantRecord>,
     balances: HashMap<BalanceKey, i128>,
     journal: Vec<JournalRecord>,
+    desk: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Tables {
@@ -47,6 +50,7 @@ impl Tables {
             merchants: HashMap::new(),
             balances: HashMap::new(),
             journal: Vec::new(),
+            desk: BTreeMap::new(),
         }
     }
 
@@ -63,6 +67,12 @@ impl Tables {
         self.merchants.extend(changes.merchants.iter().map(|record| (record.id, record.clone())));
         self.balances.extend(changes.balances.iter().copied());
         self.journal.extend(changes.journal.iter().cloned());
+        for DeskEntry { key, value } in &changes.desk {
+            match value {
+                Some(value) => drop(self.desk.insert(key.clone(), value.clone())),
+                None => drop(self.desk.remove(key)),
+            }
+        }
     }
 
     /// What there are few of, each kind in the order of its keys.
@@ -121,9 +131,34 @@ impl Tables {
 
     /// Up to `most` payments after `after`, in the order of their places.
     pub(in crate::store) fn payments_after(&self, after: Option<Place>, most: usize) -> Vec<(Place, PaymentRecord)> {
-        use std::ops::Bound;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.payments.range((start, Bound::Unbounded)).take(most).map(|(place, record)| (*place, *record)).collect()
+    }
+
+    /// A signed batch.
+    pub(in crate::store) fn batch(&self, number: u64) -> Option<BatchRecord> {
+        self.batches.get(&number).cloned()
+    }
+
+    /// The bytes of a desk's record.
+    pub(in crate::store) fn desk(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.desk.get(key).cloned()
+    }
+
+    /// Up to `most` records of the desks whose keys begin with `prefix`, those after `after` only.
+    pub(in crate::store) fn desk_after(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let found =
+            self.desk.range::<[u8], _>((start, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
+        found.take(most).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Up to `most` journal records from the one at `start` on.

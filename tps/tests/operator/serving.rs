@@ -129,7 +129,7 @@ fn keys_are_rotated_by_the_root_alone() {
     let other_root = other.data.join("keys/root.toml");
     assert!(tps.refused(&["key", "reissue", "--root", other_root.to_str().unwrap()]).contains("another TPS"));
     let listed = tps.json(&["key", "list"]);
-    assert_eq!((&listed["root_key_here"], listed["keys"].as_array().unwrap().len()), (&false.into(), 3));
+    assert_eq!((&listed["root_key_here"], listed["keys"].as_array().unwrap().len()), (&false.into(), 4));
     let proof = id(&listed["keys"][0], "key");
     let only = tps.refused(&["key", "revoke", &proof, "--root", "root.toml"]);
     assert!(only.contains("the only usable proof key"), "{only}");
@@ -140,7 +140,14 @@ fn keys_are_rotated_by_the_root_alone() {
     let listed = tps.json(&["key", "list"]);
     let stages: Vec<String> =
         listed["keys"].as_array().unwrap().iter().map(|key| id(key, "role") + " " + &id(key, "stage")).collect();
-    let expected = ["proof revoked", "proof current", "certificate current", "certificate next", "session current"];
+    let expected = [
+        "proof revoked",
+        "proof current",
+        "certificate current",
+        "certificate next",
+        "session current",
+        "desk current",
+    ];
     assert_eq!(stages, expected);
     tps.serve(&[]).terminate();
 }

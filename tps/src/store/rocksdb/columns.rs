@@ -1,5 +1,7 @@
 //! Column families with the types of their keys and values: nobody above writes bytes or names a family by text.
 
+use std::ops::ControlFlow;
+
 use ::rocksdb::{ColumnFamily, IteratorMode, ReadOptions, Snapshot, WriteBatch};
 use protocol::codec::DecodeError;
 use protocol::hash::{Purpose, Tagged};
@@ -11,7 +13,7 @@ use super::super::StoreError;
 use super::super::high_water::Point;
 use super::super::records::{BalanceKey, BatchRecord, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord};
 use super::disk::Disk;
-use super::format::{JournalPlace, Key, MetaKey, MetaValue, Value};
+use super::format::{DeskKey, DeskValue, JournalPlace, Key, MetaKey, MetaValue, Value};
 
 /// A column family.
 pub(super) trait Column {
@@ -75,6 +77,8 @@ columns! {
     Journal = 9, "journal", JournalPlace => JournalRecord;
     /// The latest values of the hash chain over commits, by commit.
     Chain = 10, "chain", u64 => [u8; 32];
+    /// Records of the desks.
+    Desk = 11, "desk", DeskKey => DeskValue;
 }
 
 /// Handles of all column families, fetched once per commit or view.
@@ -105,7 +109,8 @@ impl<'a> Handles<'a> {
 /// Everything that one commit writes, collected.
 ///
 /// The *image* is the commit in bytes that depend on nothing but the commit: for each record its column's number (1 byte),
-/// the lengths of key (1 byte) and value (4 bytes, little endian), key and value. The hash chain runs over it.
+/// the lengths of key (1 byte) and value (4 bytes, little endian), key and value. A removal has the length 2^32 - 1 and no value.
+/// The hash chain runs over it.
 pub(super) struct CommitWriter<'a> {
     handles: Handles<'a>,
     image: &'a mut Vec<u8>,
@@ -114,6 +119,8 @@ pub(super) struct CommitWriter<'a> {
 
 /// Bytes of an image record before its key.
 const RECORD_HEAD_BYTES: usize = 6;
+/// Stands for the length of a value where a record is removed.
+const REMOVED: u32 = u32::MAX;
 
 impl<'a> CommitWriter<'a> {
     /// Begins a commit; `image` is a buffer to be reused.
@@ -140,6 +147,17 @@ impl<'a> CommitWriter<'a> {
         self.image[head + 2..key_start].copy_from_slice(&value_bytes.to_le_bytes());
         let (key, value) = (&self.image[key_start..value_start], &self.image[value_start..]);
         self.batch.put_cf(self.handles.of_column::<C>(), key, value);
+    }
+
+    /// Removes a record.
+    pub(super) fn remove<C: Column>(&mut self, key: &C::Key) {
+        let head = self.image.len();
+        self.image.extend_from_slice(&[C::NUMBER, 0, 0, 0, 0, 0]);
+        let key_start = head + RECORD_HEAD_BYTES;
+        key.write(self.image);
+        self.image[head + 1] = (self.image.len() - key_start) as u8;
+        self.image[head + 2..key_start].copy_from_slice(&REMOVED.to_le_bytes());
+        self.batch.delete_cf(self.handles.of_column::<C>(), &self.image[key_start..]);
     }
 
     /// The point of history that this commit leads to from `before`.
@@ -216,16 +234,40 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`StoreError::ReadFailed`], [`StoreError::Unreadable`].
     pub(super) fn for_each<C: Column>(&self, mut visit: impl FnMut(C::Key, C::Value)) -> Result<(), StoreError> {
+        self.visit_from::<C>(None, |key, value| {
+            visit(key, value);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Calls `visit` for records in the order of keys, from `start` on, until it breaks.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadFailed`], [`StoreError::Unreadable`].
+    pub(super) fn visit_from<C: Column>(
+        &self,
+        start: Option<&C::Key>,
+        mut visit: impl FnMut(C::Key, C::Value) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         let mut options = ReadOptions::default();
         options.set_readahead_size(READAHEAD_BYTES);
         options.fill_cache(false);
         // The iterator of keys and values as boxes would allocate twice per record.
         let mut records = self.snapshot.raw_iterator_cf_opt(self.handles.of_column::<C>(), options);
-        records.seek_to_first();
+        match start {
+            None => records.seek_to_first(),
+            Some(start) => {
+                let mut bytes = Vec::with_capacity(32);
+                start.write(&mut bytes);
+                records.seek(&bytes);
+            }
+        }
         while let Some((key, value)) = records.item() {
             let decoded = C::Key::read(key).and_then(|decoded| Ok((decoded, C::Value::read(value)?)));
             let (decoded_key, decoded_value) = decoded.map_err(|error| self.wrong::<C>(key, &error))?;
-            visit(decoded_key, decoded_value);
+            if visit(decoded_key, decoded_value).is_break() {
+                return Ok(());
+            }
             records.next();
         }
         records.status().map_err(|error| self.disk.read_failed(&error))?;

@@ -14,7 +14,7 @@ pub(super) use values::Value;
 use protocol::codec::DecodeError;
 
 /// Version of all bytes in this directory. A database of another version is not opened.
-pub(super) const FORMAT_VERSION: u16 = 1;
+pub(super) const FORMAT_VERSION: u16 = 2;
 
 /// Where in the journal a record stands: number of its commit, and place among the records of that commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +41,14 @@ pub(super) enum MetaKey {
 /// Bytes of a value of the column family `meta`; what they mean depends on the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MetaValue(pub(super) Vec<u8>);
+
+/// Kind and key of a desk's record; what it means is known to [`super::super::desk`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeskKey(pub(super) Vec<u8>);
+
+/// Bytes of a desk's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeskValue(pub(super) Vec<u8>);
 
 fn length(what: &'static str, expected: usize, actual: usize) -> DecodeError {
     DecodeError::Length { what, expected, actual }

@@ -7,6 +7,7 @@ mod columns;
 mod disk;
 mod format;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,15 +18,16 @@ use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
 use protocol::time::Timestamp;
 
+use super::desk::DeskEntry;
 use super::high_water::{self, HighWaterMark, Point};
-use super::records::{Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
+use super::records::{BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
 use super::{CHAIN_VALUES_KEPT, CommitReceipt, FIRST_BATCH, Genesis, Reader, Store, StoreError};
 use columns::{
-    Accounts, Balances, Batches, Chain, Column, CommitWriter, Enrolments, Instruments, Journal, Merchants, Meta,
+    Accounts, Balances, Batches, Chain, Column, CommitWriter, Desk, Enrolments, Instruments, Journal, Merchants, Meta,
     Payments, References, View,
 };
 use disk::{Disk, Opening, Paths};
-use format::{FORMAT_VERSION, JournalPlace, Key, MetaKey, MetaValue, Value, exactly};
+use format::{DeskKey, DeskValue, FORMAT_VERSION, JournalPlace, Key, MetaKey, MetaValue, Value, exactly};
 
 /// Appends keys and values of what payments change, as a commit writes them. For counting what the encoding costs.
 pub fn append_records(changes: &Changes, out: &mut Vec<u8>) {
@@ -127,7 +129,8 @@ impl RocksStore {
             + view.count::<Batches>()?
             + view.count::<Payments>()?
             + view.count::<Journal>()?
-            + view.count::<Chain>()?)
+            + view.count::<Chain>()?
+            + view.count::<Desk>()?)
     }
 
     fn start(paths: &Paths, disk: Disk, recovered: &Recovered) -> Result<Self, StoreError> {
@@ -151,6 +154,13 @@ impl RocksStore {
         changes.balances.iter().for_each(|(key, balance)| writer.put::<Balances>(key, balance));
         for (index, record) in (0..).zip(&changes.journal) {
             writer.put::<Journal>(&JournalPlace { commit: self.head.number + 1, index }, record);
+        }
+        for DeskEntry { key, value } in &changes.desk {
+            let key = DeskKey(key.clone());
+            match value {
+                Some(value) => writer.put::<Desk>(&key, &DeskValue(value.clone())),
+                None => writer.remove::<Desk>(&key),
+            }
         }
         let point = writer.point_after(&self.head);
         let batch = writer.finish(&point, point.number.checked_sub(CHAIN_VALUES_KEPT));
@@ -310,8 +320,40 @@ impl Reader for RocksReader {
         }
     }
 
-    fn for_each_payment(&self, visit: &mut dyn FnMut(Place, &PaymentRecord)) -> Result<(), StoreError> {
-        self.view()?.for_each::<Payments>(|place, record| visit(place, &record))
+    fn batch(&self, number: u64) -> Result<Option<BatchRecord>, StoreError> {
+        self.view()?.get::<Batches>(&number)
+    }
+
+    fn visit_payments(
+        &self,
+        after: Option<Place>,
+        visit: &mut dyn FnMut(Place, &PaymentRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.view()?.visit_from::<Payments>(after.as_ref(), |place, record| {
+            if Some(place) == after { ControlFlow::Continue(()) } else { visit(place, &record) }
+        })
+    }
+
+    fn desk(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.view()?.get::<Desk>(&DeskKey(key.to_vec()))?.map(|value| value.0))
+    }
+
+    fn visit_desk(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let start = DeskKey(after.filter(|after| *after >= prefix).unwrap_or(prefix).to_vec());
+        self.view()?.visit_from::<Desk>(Some(&start), |key, value| {
+            if !key.0.starts_with(prefix) {
+                ControlFlow::Break(())
+            } else if after == Some(&key.0[..]) {
+                ControlFlow::Continue(())
+            } else {
+                visit(&key.0, &value.0)
+            }
+        })
     }
 
     fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError> {

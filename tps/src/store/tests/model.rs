@@ -1,6 +1,7 @@
 //! What a store must hold after a history, worked out in the plainest way: by asking all commits from the last one back.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use protocol::ids::AccountId;
 use protocol::ledger::instrument::Place;
@@ -96,6 +97,40 @@ impl Model {
                     (found, expected) => panic!("{place:?}: {found:?}, not {expected:?}"),
                 }
             }
+        }
+
+        let desk = latest(&self.commits, |changes| &changes.desk, |entry| (entry.key.clone(), entry.value.clone()));
+        let desk: Vec<(Vec<u8>, Vec<u8>)> = desk.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        for prefix in [&[][..], &[0], &[1], &[1, 127], &[2, 254, 254]] {
+            let with_prefix: Vec<_> = desk.iter().filter(|(key, _)| key.starts_with(prefix)).cloned().collect();
+            for after in std::iter::once(None).chain(with_prefix.iter().map(|(key, _)| Some(&key[..]))) {
+                let mut found = Vec::new();
+                let expected: Vec<_> =
+                    with_prefix.iter().filter(|(key, _)| after.is_none_or(|after| &key[..] > after)).cloned().collect();
+                let most = expected.len().max(1);
+                let visited = reader.visit_desk(prefix, after, &mut |key, value| {
+                    found.push((key.to_vec(), value.to_vec()));
+                    if found.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                });
+                visited.unwrap();
+                assert_eq!(found, expected, "{prefix:?} after {after:?}");
+            }
+        }
+        for (key, value) in &desk {
+            assert_eq!(reader.desk(key).unwrap().as_ref(), Some(value));
+        }
+        assert_eq!(reader.desk(&[77]).unwrap(), None);
+
+        let payments = self.payments();
+        for (position, (after, _)) in payments.iter().enumerate() {
+            let mut next = None;
+            let visited = reader.visit_payments(Some(*after), &mut |place, _| {
+                next = Some(place);
+                ControlFlow::Break(())
+            });
+            visited.unwrap();
+            assert_eq!(next, payments.get(position + 1).map(|(place, _)| *place));
+            assert_eq!(reader.batch(after.batch).unwrap().is_some(), reader.outcome(*after).is_ok());
         }
 
         let references = latest(&self.commits, |changes| &changes.references, |(account, text)| (*account, text));

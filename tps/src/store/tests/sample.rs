@@ -14,6 +14,7 @@ use protocol::response::Reason;
 use protocol::session::AgreementPublic;
 use protocol::time::Timestamp;
 
+use crate::store::desk::DeskEntry;
 use crate::store::records::{
     ActivationState, BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus,
     PaymentRecord,
@@ -196,11 +197,19 @@ impl Draw {
         }
     }
 
+    /// A record of a desk, or its removal.
+    pub(in crate::store) fn desk(&mut self) -> DeskEntry {
+        let mut key = vec![self.below(3) as u8];
+        key.extend((0..self.below(3)).map(|_| self.below(3) as u8 * 127));
+        DeskEntry { key, value: (self.below(4) > 0).then(|| self.bytes::<20>().to_vec()) }
+    }
+
     /// Changes with up to `most` records of each kind.
     pub(in crate::store) fn changes(&mut self, most: u64) -> Changes {
         let mut count = || 0..self.below(most + 1);
-        let counts = [(); 9].map(|()| count());
-        let [batches, payments, instruments, enrolments, accounts, references, merchants, balances, journal] = counts;
+        let counts = [(); 10].map(|()| count());
+        let [batches, payments, instruments, enrolments, accounts, references, merchants, balances, journal, desk] =
+            counts;
         Changes {
             clock: self.time(),
             batches: batches.map(|_| (1 + self.below(6), self.batch(4))).collect(),
@@ -212,6 +221,7 @@ impl Draw {
             merchants: merchants.map(|_| self.merchant()).collect(),
             balances: balances.map(|_| (self.balance_key(), -self.balance())).collect(),
             journal: journal.map(|_| self.journal()).collect(),
+            desk: desk.map(|_| self.desk()).collect(),
         }
     }
 

@@ -7,7 +7,7 @@ use protocol::ledger::posting::Party;
 use protocol::money::Asset;
 
 use super::super::super::records::BalanceKey;
-use super::{JournalPlace, MetaKey, exactly, length};
+use super::{DeskKey, JournalPlace, MetaKey, exactly, length};
 
 /// What is a key of a column family. Keys are at most 255 bytes.
 pub(in crate::store::rocksdb) trait Key: Sized {
@@ -75,6 +75,19 @@ impl Key for JournalPlace {
             commit: u64::from_be_bytes(exactly(what, commit)?),
             index: u32::from_be_bytes(exactly(what, index)?),
         })
+    }
+}
+
+impl Key for DeskKey {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.is_empty() || bytes.len() > 255 {
+            return Err(DecodeError::Field { what: "desk record", field: "key" });
+        }
+        Ok(Self(bytes.to_vec()))
     }
 }
 

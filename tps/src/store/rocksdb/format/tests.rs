@@ -14,7 +14,8 @@ use super::super::super::records::{
 };
 use super::super::super::tests::sample::Draw;
 use super::super::columns::{
-    Accounts, Balances, Batches, Chain, Column, Enrolments, Instruments, Journal, Merchants, Meta, Payments, References,
+    Accounts, Balances, Batches, Chain, Column, Desk, Enrolments, Instruments, Journal, Merchants, Meta, Payments,
+    References,
 };
 use super::*;
 
@@ -62,6 +63,7 @@ fn all_records() -> String {
         line::<Payments>(out, &Place { batch: 0x0102_0304_0506_0708, index: 0x0a0b }, &draw.payment());
         line::<Journal>(out, &JournalPlace { commit: 0x0102, index: 0x0a0b_0c0d }, &draw.journal());
         line::<Chain>(out, &draw.below(u64::MAX), &draw.bytes());
+        line::<Desk>(out, &DeskKey(draw.bytes::<20>().to_vec()), &DeskValue(draw.bytes::<30>().to_vec()));
     }
     line::<Instruments>(out, &InstrumentId([1; 16]), &InstrumentState::new());
     let parties =

@@ -8,7 +8,7 @@ use protocol::money::Amount;
 use protocol::proof::BatchHeader;
 
 use super::super::super::records::{BatchRecord, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord};
-use super::{MetaValue, exactly, length};
+use super::{DeskValue, MetaValue, exactly, length};
 
 /// What is a value of a column family.
 pub(in crate::store::rocksdb) trait Value: Sized {
@@ -169,6 +169,16 @@ impl Value for [u8; 32] {
 
     fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         exactly("chain value", bytes)
+    }
+}
+
+impl Value for DeskValue {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self(bytes.to_vec()))
     }
 }
 

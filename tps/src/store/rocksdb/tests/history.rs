@@ -123,8 +123,8 @@ fn the_chain_is_frozen_and_the_same_everywhere() {
     assert_eq!((hex::encode(genesis.chain), hex::encode(head.chain)), (GENESIS_CHAIN.to_owned(), CHAIN_3.to_owned()));
 }
 
-const GENESIS_CHAIN: &str = "6e62ca8e0c3a6cff450219667f4daf8370b42f5d86e21b6ae74da5d8e4545b22";
-const CHAIN_3: &str = "3bc1587308b46abb83201d713e106192556795c2fe0d0f5ee51cc4f5137e06fd";
+const GENESIS_CHAIN: &str = "0ba77aedb257a01d3733ff9372c78b1be748a822d406831b3783209d248f9ef2";
+const CHAIN_3: &str = "ef78019d21d929bd36ee7e91695f9235e6e50dbfb6ea917d5e58351e81f2e963";
 
 #[test]
 fn old_chain_values_are_forgotten() {

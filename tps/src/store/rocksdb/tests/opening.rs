@@ -84,11 +84,11 @@ fn another_format_is_refused() {
     let disk = Disk::open(&paths, &paths.database, Opening::Find, paths.take_lock().unwrap()).unwrap();
     let mut image = Vec::new();
     let mut writer = CommitWriter::new(&disk, &mut image).unwrap();
-    writer.put::<Meta>(&MetaKey::Format, &MetaValue(vec![2, 0]));
+    writer.put::<Meta>(&MetaKey::Format, &MetaValue(vec![1, 0]));
     let batch = writer.finish(&genesis_point(GENESIS.realm), None);
     disk.write(batch).unwrap();
     drop(disk);
-    assert!(matches!(subject.open(), Err(StoreError::OtherFormat { found: 2, expected: 1, .. })));
+    assert!(matches!(subject.open(), Err(StoreError::OtherFormat { found: 1, expected: 2, .. })));
 }
 
 #[test]

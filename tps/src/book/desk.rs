@@ -1,0 +1,26 @@
+//! What desks change: orders together with the desks' own records, in one commit.
+
+use protocol::time::Timestamp;
+
+use super::Book;
+use super::orders::{Done, Order, OrderError};
+use crate::store::desk::DeskEntry;
+
+impl Book {
+    /// Carries out orders and keeps records with them, all or nothing. The records are kept also where every order had been
+    /// applied before.
+    ///
+    /// # Errors
+    /// That of the order that cannot be carried out; nothing was changed.
+    pub fn order_with(&mut self, order: &Order, records: Vec<DeskEntry>, now: Timestamp) -> Result<Done, OrderError> {
+        let done = self.order(order, now)?;
+        self.record(records, now);
+        Ok(done)
+    }
+
+    /// Keeps records of a desk.
+    pub fn record(&mut self, mut records: Vec<DeskEntry>, now: Timestamp) {
+        self.keep_time(now);
+        self.changed.desk.append(&mut records);
+    }
+}

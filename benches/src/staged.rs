@@ -10,7 +10,7 @@ use tps::pipeline::open::{Opened, SessionKey, open_batch};
 use tps::pipeline::prove::{ProofSigner, ProvedBatch, prove_batch};
 use tps::pipeline::reveal::reveal;
 use tps::pipeline::sequence::{Committed, Sequenced, sequence_batch};
-use tps::pipeline::verify::{Verified, verify_batch};
+use tps::pipeline::verify::{SignatureCheck, SignatureRule, Verified, verify_batch};
 use tps::pipeline::{AnswerSink, Outbox, ReplyTo, Sealed};
 use tps::store::records::Changes;
 
@@ -64,7 +64,8 @@ impl Staged {
 
     /// The stage verify.
     pub fn verify(&self, opened: Vec<Opened>, processor: &Processor) -> Vec<Verified> {
-        verify_batch(opened, &processor.directory, SignaturePolicy::Required, random())
+        let rule = SignatureRule { policy: SignaturePolicy::Required, check: SignatureCheck::Live };
+        verify_batch(opened, &processor.directory, rule, random()).0
     }
 
     /// The stage prove.

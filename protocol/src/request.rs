@@ -210,6 +210,21 @@ fn signed_bytes(instrument: InstrumentId, count: u64, part: ModifierPart, associ
     bytes
 }
 
+/// The bytes that the customer signed, from what is kept of a request: its content, count and instrument, the session key
+/// and route that it named, and its ephemeral key (K-56).
+pub fn signed(
+    content: &Content,
+    count: u64,
+    instrument: InstrumentId,
+    (key, route): (KeyId, u16),
+    ephemeral: &AgreementPublic,
+) -> SignedBytes {
+    let mut associated = [0; ASSOCIATED_BYTES];
+    OpenHalf::new(content, key, route).encode_into(&mut associated);
+    associated[OPEN_BYTES..].copy_from_slice(&ephemeral.0);
+    signed_bytes(instrument, count, content.customer_part, &associated)
+}
+
 /// The device tag: covers the signature too, so that only the device can make the TPS verify one.
 fn device_tag(device_key: &[u8; 32], signed: &[u8; SIGNED_BYTES], signature: &[u8; 64]) -> [u8; 16] {
     let mut bytes = [0; SIGNED_BYTES + 64];
@@ -304,10 +319,9 @@ impl Draft {
         processor: &ProcessorKey,
         ephemeral: &AgreementPublic,
     ) -> Self {
+        let signed = signed(content, count, instrument, (processor.id, processor.route), ephemeral);
         let mut bytes = vec![0; REQUEST_BYTES];
-        OpenHalf::new(content, processor.id, processor.route).encode_into(&mut bytes);
-        bytes[OPEN_BYTES..ASSOCIATED_BYTES].copy_from_slice(&ephemeral.0);
-        let signed = signed_bytes(instrument, count, content.customer_part, &bytes[..ASSOCIATED_BYTES]);
+        bytes[..ASSOCIATED_BYTES].copy_from_slice(&signed[SIGNED_BYTES - ASSOCIATED_BYTES..]);
         Self { bytes, signed, instrument, count, customer_part: content.customer_part }
     }
 

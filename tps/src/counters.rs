@@ -77,6 +77,8 @@ pub struct Counters {
     pub overloaded: Counter,
     /// Requests whose sealed half did not open.
     pub unopened: Counter,
+    /// Customers' signatures checked on the way of payments.
+    pub signatures: Counter,
     /// Batches signed.
     pub batches: Counter,
     /// Commits synced.

@@ -136,6 +136,7 @@ impl Operator {
             ("received".to_owned(), counters.received()),
             ("overloaded".to_owned(), counters.overloaded.get()),
             ("unopened".to_owned(), counters.unopened.get()),
+            ("signatures".to_owned(), counters.signatures.get()),
             ("batches".to_owned(), counters.batches.get()),
             ("commits".to_owned(), counters.commits.get()),
             ("repeated".to_owned(), counters.repeated.get()),

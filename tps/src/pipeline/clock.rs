@@ -48,6 +48,11 @@ impl BatchClock {
         ticket
     }
 
+    /// The number of the next ticket. Its batch, and all after it, will have a time that is not before [`Self::now`].
+    pub fn next_number(&self) -> u64 {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).number
+    }
+
     /// The number of the first ticket.
     pub fn first_number(&self) -> u64 {
         self.first_number

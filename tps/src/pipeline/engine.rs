@@ -1,12 +1,13 @@
 //! The running pipeline: starts the threads and the queues between them, takes requests and orders in.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use protocol::enrolment::SignaturePolicy;
 use protocol::error::ErrorCode;
+use protocol::ledger::instrument::Place;
 use protocol::limits::BATCH_REQUESTS_MAX;
 use protocol::time::Timestamp;
 
@@ -18,6 +19,7 @@ use super::sequence::Committed;
 use super::threads::{
     AbortOnPanic, Group, SequencerInput, Shared, Work, run_committer, run_revealer, run_sequencer, run_worker,
 };
+use super::verify::{SignatureCheck, SignatureRule};
 use crate::book::Book;
 use crate::book::import::{ImportError, ImportRow, Imported};
 use crate::book::orders::{Done, Order, OrderError};
@@ -36,7 +38,7 @@ pub struct EngineConfig {
     /// Requests that may wait for a worker; one more is answered `Overloaded`.
     pub queue_requests: usize,
     /// What is asked of customer signatures.
-    pub signature_policy: SignaturePolicy,
+    pub signatures: SignatureRule,
 }
 
 impl Default for EngineConfig {
@@ -46,7 +48,7 @@ impl Default for EngineConfig {
             workers,
             shards: 1,
             queue_requests: 16 * BATCH_REQUESTS_MAX,
-            signature_policy: SignaturePolicy::Required,
+            signatures: SignatureRule { policy: SignaturePolicy::Required, check: SignatureCheck::Live },
         }
     }
 }
@@ -78,6 +80,7 @@ pub struct Engine {
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
     reader: Arc<dyn Reader>,
+    merchant_debits: Mutex<()>,
 }
 
 impl Engine {
@@ -97,6 +100,7 @@ impl Engine {
             directory,
             counters: Arc::new(Counters::default()),
             state: AtomicU8::new(Intake::Open as u8),
+            next_batches: (0..config.shards).map(|_| AtomicU64::new(registry.next_batch)).collect(),
         });
         Ok(Self::spawn(store, reader, shared, books))
     }
@@ -132,7 +136,7 @@ impl Engine {
         start("tps-commit", Box::new(move || run_committer(store, &counters, &groups, &committed_out)));
         let (counters, store_reader) = (Arc::clone(&shared.counters), Arc::clone(&reader));
         start("tps-reveal", Box::new(move || run_revealer(&*store_reader, &counters, &committed)));
-        Self { intake, sequencers, threads, shared, reader }
+        Self { intake, sequencers, threads, shared, reader, merchant_debits: Mutex::new(()) }
     }
 
     /// The session keys, the current one first.
@@ -148,6 +152,11 @@ impl Engine {
     /// Reads what was committed.
     pub fn reader(&self) -> &Arc<dyn Reader> {
         &self.reader
+    }
+
+    /// The last place that a transaction can have had when the pipeline started: whatever is later in the log was added since.
+    pub fn log_end_at_start(&self) -> Place {
+        Place { batch: self.shared.clock.first_number() - 1, index: u16::MAX }
     }
 
     /// The TPS's time: the machine's clock, but never behind a batch.
@@ -239,6 +248,27 @@ impl Engine {
         work: impl FnOnce(&mut Book, Timestamp) -> Result<T, OrderError> + Send + 'static,
     ) -> Result<T, OrderError> {
         self.on_shard(shard_key % self.shared.config.shards, work).ok_or(OrderError::Stopping)?
+    }
+
+    /// The number of the last batch up to which the log is complete: shards commit on their own, so that for a moment a later
+    /// transaction can stand in the store before an earlier one of another shard. Jobs over the log go no further than
+    /// this. `None` where the server is about to stop. Blocks.
+    pub fn log_complete_up_to(&self) -> Option<u64> {
+        let next = self.shared.next_batches.iter().map(|next| next.load(Ordering::Acquire)).min()?;
+        // What was sequenced before is durable when every shard has answered.
+        let answered = self.read(|_| ()).len();
+        (answered == self.shared.next_batches.len()).then(|| next.saturating_sub(1))
+    }
+
+    /// The number of the next batch: its time, and that of all after it, is not before [`Self::now`].
+    pub fn next_batch(&self) -> u64 {
+        self.shared.clock.next_number()
+    }
+
+    /// To be held by whoever takes money from merchants (refunds, fees, payouts), from looking at what a merchant has accrued until
+    /// the change is durable: a merchant's money lies in parts in all shards, and only their sum is bounded. Payments only add.
+    pub fn merchant_debits(&self) -> MutexGuard<'_, ()> {
+        self.merchant_debits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Number of account shards.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
 use protocol::proof::batch::BatchSeed;
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) directory: Directory,
     pub(super) counters: Arc<Counters>,
     pub(super) state: AtomicU8,
+    /// Per shard the number of the next batch to sequence.
+    pub(super) next_batches: Vec<AtomicU64>,
 }
 
 /// Something to do on a sequencer's thread; what it returns is called once the commit is durable.
@@ -93,7 +95,8 @@ pub(super) fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencer
         if opened.is_empty() {
             continue;
         }
-        let verified = verify_batch(opened, &shared.directory, shared.config.signature_policy, random());
+        let (verified, signatures) = verify_batch(opened, &shared.directory, shared.config.signatures, random());
+        shared.counters.signatures.add(signatures as u64);
         let items = verified.len();
         clock.mark(&stages.verify, items);
         let ticket = shared.clock.draw();
@@ -112,6 +115,7 @@ pub(super) fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencer
 
 pub(super) fn run_sequencer(mut book: Book, shared: &Shared, input: &Receiver<SequencerInput>, groups: &Sender<Group>) {
     let mut next = shared.clock.first_number();
+    let next_batch = &shared.next_batches[usize::from(book.shard())];
     let mut early: BTreeMap<u64, ProvedBatch> = BTreeMap::new();
     let mut stage_clock = StageClock::start();
     while let Ok(first) = input.recv() {
@@ -131,6 +135,7 @@ pub(super) fn run_sequencer(mut book: Book, shared: &Shared, input: &Receiver<Se
                 break;
             }
         }
+        next_batch.store(next, Ordering::Release);
         if sequenced.is_empty() && after.is_empty() {
             continue;
         }

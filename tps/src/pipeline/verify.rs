@@ -13,15 +13,35 @@ pub struct Verified {
     pub(super) authentication: Authentication,
 }
 
-/// Judges a batch. A request that fails goes on too: it is denied in its turn, so that timing tells nothing.
+/// When customers' signatures are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureCheck {
+    /// Before money moves.
+    Live,
+    /// In spare time, from the log: no signature is checked on the way of a payment (K-55).
+    Deferred,
+}
+
+/// What is asked of customers' signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignatureRule {
+    /// Whether there must be one.
+    pub policy: SignaturePolicy,
+    /// When it is checked.
+    pub check: SignatureCheck,
+}
+
+/// Judges a batch; tells also how many signatures were checked. A request that fails goes on too: it is denied in its turn, so
+/// that timing tells nothing.
 ///
 /// `seed` is 32 fresh secret bytes for the coefficients of the equation.
 pub fn verify_batch(
     opened: Vec<Opened>,
     directory: &Directory,
-    policy: SignaturePolicy,
+    rule: SignatureRule,
     seed: [u8; 32],
-) -> Vec<Verified> {
+) -> (Vec<Verified>, usize) {
     // First all keys, so that the processor waits for memory once for many; then the tags.
     let found: Vec<_> = opened.iter().map(|request| directory.get(request.half.instrument)).collect();
     let entries: Vec<_> = opened
@@ -36,13 +56,14 @@ pub fn verify_batch(
 
     let mut authentications: Vec<Authentication> = entries
         .iter()
-        .map(|entry| match (entry, policy) {
+        .map(|entry| match (entry, rule.policy) {
             (Some((_, Some(_))), _) | (Some((_, None)), SignaturePolicy::Optional) => Authentication::Held,
             _ => Authentication::Failed,
         })
         .collect();
 
-    let signed: Vec<(usize, &EnrolledKey, &Signature)> = entries
+    let live = rule.check == SignatureCheck::Live;
+    let signed: Vec<(usize, &EnrolledKey, &Signature)> = entries[..if live { entries.len() } else { 0 }]
         .iter()
         .enumerate()
         .filter_map(|(position, entry)| {
@@ -59,9 +80,8 @@ pub fn verify_batch(
             authentications[*position] = Authentication::Failed;
         }
     }
-    opened
-        .into_iter()
-        .zip(authentications)
-        .map(|(opened, authentication)| Verified { opened, authentication })
-        .collect()
+    let checked = items.len();
+    let verified =
+        opened.into_iter().zip(authentications).map(|(opened, authentication)| Verified { opened, authentication });
+    (verified.collect(), checked)
 }

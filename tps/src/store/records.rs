@@ -11,9 +11,10 @@ use protocol::money::{Amount, Asset};
 use protocol::pin::ModifierPart;
 use protocol::proof::batch::Released;
 use protocol::proof::{BatchHeader, Claim, Statement};
-use protocol::request::PaymentKind;
+use protocol::request::{Content, PaymentKind, SignedBytes};
 use protocol::response::{Answer, Authenticated, Reason};
 use protocol::session::AgreementPublic;
+use protocol::signature::Signature;
 use protocol::time::Timestamp;
 
 use super::desk::DeskEntry;
@@ -146,6 +147,33 @@ impl PaymentRecord {
             other_commitment: self.other_commitment,
             index,
         }
+    }
+
+    /// The bytes that the customer signed, in the domain of requests-for-payment (K-56).
+    pub fn signed_bytes(&self) -> SignedBytes {
+        let content = Content {
+            merchant: self.merchant,
+            number: self.number,
+            amount: self.amount,
+            asset: self.asset,
+            quote_digest: self.quote_digest,
+            valid_until: self.valid_until,
+            kind: self.kind,
+            terms: self.terms,
+            customer_part: self.customer_part,
+        };
+        protocol::request::signed(
+            &content,
+            self.count,
+            self.instrument,
+            (self.session_key, self.route),
+            &self.ephemeral,
+        )
+    }
+
+    /// The customer's signature; `None` where none was made.
+    pub fn signature(&self) -> Option<Signature> {
+        (self.signature != [0; 64]).then_some(Signature(self.signature))
     }
 
     /// What the customer is told, now or when asking again.

@@ -33,7 +33,7 @@ use tps::pipeline::open::{SessionKey, open_batch};
 use tps::pipeline::prove::{ProofSigner, prove_batch};
 use tps::pipeline::reveal::reveal;
 use tps::pipeline::sequence::sequence_batch;
-use tps::pipeline::verify::verify_batch;
+use tps::pipeline::verify::{SignatureCheck, SignatureRule, verify_batch};
 use tps::pipeline::{AnswerSink, Outbox, ReplyTo, Sealed};
 use tps::store::{Genesis, Store, StoreError};
 use zeroize::Zeroizing;
@@ -168,7 +168,8 @@ impl Server {
         if opened.is_empty() {
             return Ok(());
         }
-        let verified = verify_batch(opened, &self.directory, self.policy, random());
+        let rule = SignatureRule { policy: self.policy, check: SignatureCheck::Live };
+        let (verified, _) = verify_batch(opened, &self.directory, rule, random());
         let ticket = self.clock.draw();
         let mut parts = prove_batch(verified, ticket, &signer(), BatchSeed::from_random(random()), 1);
         if crash == CrashAt::Proved {
@@ -361,12 +362,17 @@ pub fn engine(config: tps::pipeline::EngineConfig) -> tps::pipeline::Engine {
     let keys =
         tps::pipeline::EngineKeys { session: vec![SessionKey::new(SESSION_KEY, session_secret())], signer: signer() };
     let engine = tps::pipeline::Engine::start(store, keys, config).unwrap();
+    register(&engine);
+    engine
+}
+
+/// Registers and certifies the merchant of all payments.
+pub fn register(engine: &tps::pipeline::Engine) {
     let session_public = AgreementPublic(random());
     engine
         .order(0, Order::RegisterMerchant { id: MERCHANT, name: "Shop".into(), request: vec![1], session_public })
         .unwrap();
     engine.order(0, Order::CertifyMerchant { id: MERCHANT, certificate: vec![2] }).unwrap();
-    engine
 }
 
 /// Opens an account with `units` and enrols `count` instruments with PINs.

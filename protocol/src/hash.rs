@@ -82,6 +82,12 @@ purposes! {
     CONFIRMATION = "confirmation";
     /// Name of a deposit: its idempotency key. Never sent.
     DEPOSIT = "deposit";
+    /// A page of a settlement report.
+    SETTLEMENT_PAGE = "settlement page";
+    /// An instruction of the funding agency, and its name. Never sent.
+    FUNDING_INSTRUCTION = "funding instruction";
+    /// Names a payout to the funding agency.
+    PAYOUT = "payout";
     /// Chain of the ledger's commits.
     COMMIT_CHAIN = "commit chain";
 }

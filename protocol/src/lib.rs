@@ -40,5 +40,6 @@ pub mod quote;
 pub mod request;
 pub mod response;
 pub mod session;
+pub mod settlement;
 pub mod signature;
 pub mod time;

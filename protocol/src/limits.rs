@@ -75,3 +75,8 @@ pub const PERMITTED_MERCHANTS_MAX: usize = 64;
 
 /// Bytes of one message in a frame between CTS and TPS: a response with the longest path stays below it.
 pub const FRAME_MESSAGE_BYTES_MAX: usize = 2_048;
+
+/// Payments and refunds on one page of a settlement report.
+pub const SETTLEMENT_PAGE_LINES_MAX: usize = 10_000;
+/// Pages of one settlement report.
+pub const SETTLEMENT_PAGES_MAX: usize = 65_536;

@@ -1,5 +1,7 @@
 //! Configuration of a server: built-in values, then `tps.toml`, then the environment (`TPS_LISTEN=…`), then flags.
 
+mod settlement;
+
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -8,7 +10,9 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use protocol::enrolment::SignaturePolicy;
 
 use crate::pipeline::EngineConfig;
+use crate::pipeline::verify::{SignatureCheck, SignatureRule};
 use crate::receive::ReceiveConfig;
+pub use settlement::{AssetFees, SettlementConfig};
 
 /// Environment variables with the prefix `TPS_` that are no configuration.
 const OTHER_VARIABLES: &[&str] = &["data", "crash_at"];
@@ -40,6 +44,12 @@ pub struct Config {
     pub queue_requests: usize,
     /// Whether customers' requests must be signed.
     pub signature_policy: SignaturePolicy,
+    /// Whether signatures are checked before money moves, or in spare time.
+    pub signature_check: SignatureCheck,
+    /// Cycles, fees and payouts of merchants.
+    pub settlement: SettlementConfig,
+    /// Public key of the funding agency, hexadecimal; with it, instructions are taken from the folder `funding`.
+    pub funding_key: Option<String>,
     /// New payments are refused when less disk space than this is free.
     pub disk_low_bytes: u64,
     /// Connections at a time.
@@ -63,7 +73,10 @@ impl Default for Config {
             workers: 0,
             shards: None,
             queue_requests: engine.queue_requests,
-            signature_policy: engine.signature_policy,
+            signature_policy: engine.signatures.policy,
+            signature_check: engine.signatures.check,
+            settlement: SettlementConfig::default(),
+            funding_key: None,
             disk_low_bytes: 512 * MEBIBYTE,
             connections_max: receive.connections_max,
             open_requests_per_connection_max: receive.open_requests_per_connection_max,
@@ -152,10 +165,26 @@ impl Config {
                 range: "error, warn, info, debug, trace or a filter",
             });
         }
+        self.settlement.check()?;
+        self.funding_key()?;
         match self.public_addresses.iter().find(|address| !is_address(address)) {
             Some(address) => Err(ConfigError::NotAnAddress(address.clone())),
             None => Ok(()),
         }
+    }
+
+    /// The funding agency's public key, if there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] where it is none.
+    pub fn funding_key(&self) -> Result<Option<[u8; 32]>, ConfigError> {
+        let Some(text) = &self.funding_key else { return Ok(None) };
+        let mut key = [0; 32];
+        hex::decode_to_slice(text, &mut key).map_err(|_| ConfigError::OutOfRange {
+            key: "funding_key",
+            range: "the 64 hexadecimal digits that `tps funding new-key` prints",
+        })?;
+        Ok(Some(key))
     }
 
     /// The pipeline's part.
@@ -165,7 +194,7 @@ impl Config {
             workers: if self.workers == 0 { default.workers } else { self.workers },
             shards,
             queue_requests: self.queue_requests,
-            signature_policy: self.signature_policy,
+            signatures: SignatureRule { policy: self.signature_policy, check: self.signature_check },
         }
     }
 
@@ -223,6 +252,10 @@ pub const CONFIG_TEMPLATE: &str = "\
 # Whether customers' requests must be signed: \"required\" or \"optional\".
 #signature_policy = \"required\"
 
+# When they are checked: \"live\", before money moves, or \"deferred\": in spare time. A bad one then holds the instrument and is
+# reported, but the payment stands.
+#signature_check = \"live\"
+
 # New payments are refused when less disk space than this is free.
 #disk_low_bytes = 536870912
 
@@ -234,6 +267,23 @@ pub const CONFIG_TEMPLATE: &str = "\
 # Logs go to standard error: \"text\" or \"json\"; error, warn, info, debug, trace or a filter such as \"tps=debug,info\".
 #log_format = \"text\"
 #log_level = \"info\"
+
+# Public key of the funding agency: with it, instructions are taken from DATA/funding/in and lists of payouts put into
+# DATA/funding/out. `tps funding new-key` makes the agency's key.
+#funding_key = \"example.com\"
+
+# Settlement of merchants: hours between two cut-offs, and minutes of the cut-off after midnight UTC.
+#[settlement]
+#cycle_hours = 24
+#cut_off_minutes = 0
+
+# Fees of an asset, one such table for each: a share of payments in millionths, an amount for every payment; payouts are
+# multiples of the payout unit, the rest is carried over.
+# [[settlement.fees]]
+# asset = \"USD6\"
+# share_ppm = 2500
+# per_payment = \"0.0001\"
+# payout_unit = \"0.01\"
 ";
 
 #[cfg(test)]
@@ -257,7 +307,7 @@ mod tests {
             .flat_map(|line| [line, "\n"])
             .collect();
         assert_eq!(load(&uncommented, &Overrides::default()).unwrap(), Config::default());
-        assert_eq!(uncommented.lines().count(), 10);
+        assert_eq!(uncommented.lines().count(), 14);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! keys/           one file per secret key, mode 600; root.toml belongs on another machine
 //! key-sets/       what customers and merchants pin, signed by the root
 //! ledger/         the database
+//! settlements/    pages of settlement reports, by cycle and merchant
+//! funding/        instructions of the funding agency and lists of payouts
 //! admin.sock      where a running server takes the operator's commands
 //! ```
 
@@ -132,6 +134,16 @@ impl DataDirectory {
     /// Directory of the database.
     pub fn ledger(&self) -> PathBuf {
         self.path.join("ledger")
+    }
+
+    /// Directory of settlement pages, by cycle and merchant.
+    pub fn settlements(&self) -> PathBuf {
+        self.path.join("settlements")
+    }
+
+    /// The folder of the file-based funding adapter.
+    pub fn funding(&self) -> PathBuf {
+        self.path.join("funding")
     }
 
     /// The socket of a running server, for the operator's commands.

@@ -102,6 +102,12 @@ roles! {
         CERTIFICATE_REQUEST = "certificate-request";
     }
 
+    /// Key of the funding agency, which tells the TPS of money that came in or did not arrive.
+    FundingRole {
+        /// An instruction of the agency.
+        FUNDING_INSTRUCTION = "funding-instruction";
+    }
+
     /// The offline root of the TPS.
     RootRole {
         /// A numbered set of the TPS's keys with their validity.

@@ -54,7 +54,9 @@ pub use arbiter::judge;
 pub use batch::{BATCH_CHUNK_ITEMS_MAX, BatchReport, BatchWork, Item, verify_batch, verify_batch_with};
 pub use clause::{Clause, Verdict};
 pub use customer_key::{CustomerKey, EnrolledKey, KeyError};
-pub use domain::{CertificateRole, CustomerRole, DeskRole, Domain, MerchantRole, ProofRole, Role, RootRole};
+pub use domain::{
+    CertificateRole, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, ProofRole, Role, RootRole,
+};
 pub use sign_each::sign_each;
 pub use signing_key::SigningKey;
 pub use single::verify;

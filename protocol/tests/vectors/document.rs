@@ -11,7 +11,9 @@ use protocol::limits;
 use protocol::proof::verify::ProofError;
 use protocol::purchase::{MerchantErrorCode, MerchantMessageType};
 use protocol::response::Reason;
-use protocol::signature::{CertificateRole, Clause, CustomerRole, DeskRole, Domain, MerchantRole, ProofRole, RootRole};
+use protocol::signature::{
+    CertificateRole, Clause, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, ProofRole, RootRole,
+};
 
 pub(crate) const PROTOCOL: &str = include_str!("../../../docs/protocol.md");
 const ERRORS: &str = include_str!("../../../docs/errors.md");
@@ -51,7 +53,7 @@ fn every_purpose_is_documented() {
 
 #[test]
 fn every_domain_is_documented() {
-    let domains: [(&[u8], &str); 6] = [
+    let domains: [(&[u8], &str); 10] = [
         (Domain::<CustomerRole>::REQUEST_FOR_PAYMENT.prefix(), "customer"),
         (Domain::<CustomerRole>::ENROLMENT.prefix(), "customer"),
         (Domain::<ProofRole>::BATCH_ROOT.prefix(), "proof"),
@@ -60,6 +62,7 @@ fn every_domain_is_documented() {
         (Domain::<MerchantRole>::DESK_BATCH.prefix(), "merchant"),
         (Domain::<DeskRole>::DESK_ANSWER.prefix(), "desk"),
         (Domain::<DeskRole>::SETTLEMENT_REPORT.prefix(), "desk"),
+        (Domain::<FundingRole>::FUNDING_INSTRUCTION.prefix(), "funding"),
         (Domain::<RootRole>::KEY_SET.prefix(), "root"),
     ];
     let known: Vec<Vec<String>> = domains

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod server;
+pub mod settlement;
 pub mod views;
 
 use protocol::ids::{AccountId, InstrumentId, MerchantId};
@@ -169,6 +170,8 @@ pub enum AdminRequest {
         /// Rebuild every proof and verify its signature, too.
         proofs: bool,
     },
+    /// Settlement of merchants.
+    Settlement(settlement::SettlementCommand),
     /// Takes keys and configuration anew.
     Reload,
     /// Answers what is open and ends.
@@ -248,6 +251,8 @@ pub enum AdminResponse {
     Counters(CountersView),
     /// Result of an audit.
     Audit(AuditReport),
+    /// Of settlement.
+    Settlement(settlement::SettlementAnswer),
     /// Done; nothing to tell.
     Done,
 }

@@ -1,5 +1,6 @@
 //! What desks change: orders together with the desks' own records, in one commit.
 
+use protocol::ledger::posting::{Posting, balanced};
 use protocol::time::Timestamp;
 
 use super::Book;
@@ -16,6 +17,24 @@ impl Book {
         let done = self.order(order, now)?;
         self.record(records, now);
         Ok(done)
+    }
+
+    /// Moves money that is not a customer's, with a journal entry and records, in one commit.
+    ///
+    /// # Errors
+    /// [`OrderError::Overflow`]; nothing was changed.
+    pub fn transfer(
+        &mut self,
+        what: String,
+        postings: &[Posting],
+        records: Vec<DeskEntry>,
+        now: Timestamp,
+    ) -> Result<(), OrderError> {
+        assert_eq!(balanced(postings), Ok(true), "postings sum to zero");
+        self.post(postings).map_err(|_| OrderError::Overflow)?;
+        self.note(now, what, postings.to_vec(), None);
+        self.record(records, now);
+        Ok(())
     }
 
     /// Keeps records of a desk.

@@ -5,12 +5,14 @@
 
 mod account;
 mod backend;
+mod funding;
 mod import;
 mod instrument;
 mod key;
 mod merchant;
 mod output;
 mod server;
+mod settlement;
 mod values;
 
 use std::path::PathBuf;
@@ -72,6 +74,12 @@ enum Command {
     /// Keys and signed key sets
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Settlement of merchants: cycles, reports, payouts
+    #[command(subcommand)]
+    Settlement(settlement::SettlementCommand),
+    /// The funding agency's side: its key and its instructions
+    #[command(subcommand)]
+    Funding(funding::FundingCommand),
     /// What the server does, sums of money, and what needs attention
     Status,
     /// Replay the log and compare it with every balance
@@ -137,6 +145,8 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
         Command::Instrument(command) => command.run(context)?,
         Command::Merchant(command) => command.run(context)?,
         Command::Key(command) => command.run(context)?,
+        Command::Settlement(command) => command.run(context)?,
+        Command::Funding(command) => command.run(context)?,
         Command::Status => context.output.response(&backend::call(context, AdminRequest::Status)?),
         Command::Audit { proofs } => {
             let response = backend::call(context, AdminRequest::Audit { proofs })?;

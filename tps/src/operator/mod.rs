@@ -7,6 +7,7 @@ pub mod import;
 pub mod installation;
 mod instruments;
 mod merchants;
+mod settlement;
 mod status;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use protocol::time::Timestamp;
 
 use crate::admin::views::Money;
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
+use crate::config::SettlementConfig;
 use crate::data_directory::{DataDirectory, Realm};
 use crate::pipeline::Engine;
 
@@ -46,6 +48,7 @@ pub struct Operator {
     realm: Realm,
     public_addresses: Vec<String>,
     configured_listen: SocketAddr,
+    settlement_config: SettlementConfig,
     serving: Option<Serving>,
     started_at: Timestamp,
     last_serial: Mutex<u64>,
@@ -67,6 +70,7 @@ impl Operator {
             realm,
             public_addresses: config.public_addresses.clone(),
             configured_listen: config.listen,
+            settlement_config: config.settlement.clone(),
             serving,
             started_at,
             last_serial: Mutex::new(0),
@@ -113,6 +117,7 @@ impl Operator {
             AdminRequest::Audit { proofs } => {
                 Ok(AdminResponse::Audit(crate::audit::audit(&self.engine, &self.data, &self.realm, proofs)?))
             }
+            AdminRequest::Settlement(command) => self.settlement(&command),
             AdminRequest::Reload => self.signal(ServerSignal::Reload),
             AdminRequest::Drain => self.signal(ServerSignal::Stop),
         }

@@ -15,12 +15,16 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::server::AdminSocket;
 use crate::config::{Config, ConfigError, LogFormat, Overrides};
 use crate::data_directory::{DataDirectory, DataError, Realm};
+use crate::funding::{Folder, FundingJob};
+use crate::jobs::deferred::DeferredVerification;
+use crate::jobs::{Job, Jobs};
 use crate::keys::{KeyError, KeyRing, TlsKey};
 use crate::operator::installation::{InstallError, open_ledger};
 use crate::operator::{Operator, ServerSignal, Serving};
 use crate::pipeline::clock::wall_clock;
 use crate::pipeline::{Engine, EngineKeys, ThreadClock};
 use crate::receive::{Listener, ReceiveError};
+use crate::settlement::SettlementJob;
 use crate::store::{Store, StoreError};
 
 pub use dev::dev;
@@ -46,6 +50,9 @@ pub enum ServeError {
     /// The listener.
     #[error(transparent)]
     Receive(#[from] ReceiveError),
+    /// A job of the server cannot begin.
+    #[error(transparent)]
+    Job(#[from] crate::admin::AdminError),
     /// Database and `realm.toml` do not belong together.
     #[error("the database belongs to another TPS than realm.toml: restore both from one backup")]
     OtherRealm,
@@ -177,6 +184,7 @@ fn run(
         return Err(ServeError::OtherRealm);
     }
     let engine = Arc::new(Engine::start(store, keys, config.engine(realm.shards))?);
+    let jobs = jobs(&engine, data, realm, &config)?;
     // One runtime for the network and another for all else, so that no command ever stands before a payment.
     let (network, control) = (network_runtime(&engine)?, runtime()?);
     let listener = {
@@ -218,6 +226,8 @@ fn run(
         signal
     })?;
 
+    let jobs = Jobs::start(Arc::clone(&engine), jobs)?;
+
     let kernels = kernels::Backend::choice();
     tracing::info!(backend = ?kernels.backend, passed_over = ?kernels.passed_over, "chose the vector kernels");
     tracing::info!(%listen, realm = %realm.realm, shards = realm.shards, "serving");
@@ -225,6 +235,7 @@ fn run(
     network.block_on(listener.run(stop));
     drop(network);
     let signal = controlled.join().map_err(|_| ServeError::Unfinished)?;
+    drop(jobs);
     drain(engine)?;
     tracing::info!("everything is answered and closed");
     Ok((listen, signal))
@@ -262,6 +273,26 @@ impl UnixSignals {
             tracing::warn!("this server keeps its ledger in memory; it does not reload");
         }
     }
+}
+
+/// What runs in spare time.
+fn jobs(
+    engine: &Engine,
+    data: &DataDirectory,
+    realm: &Realm,
+    config: &Config,
+) -> Result<Vec<Box<dyn Job>>, ServeError> {
+    let mut jobs: Vec<Box<dyn Job>> = Vec::new();
+    // Before the first payment: what is left to verify is known from then on.
+    if let Some(job) = DeferredVerification::start(engine, config.signature_check)? {
+        jobs.push(Box::new(job));
+    }
+    let settings = config.settlement.settings(realm)?;
+    jobs.push(Box::new(SettlementJob { settings, data: data.clone(), realm: realm.clone() }));
+    if let Some(agency) = config.funding_key()? {
+        jobs.push(Box::new(FundingJob { adapter: Folder::new(&data.funding(), agency), realm: realm.clone() }));
+    }
+    Ok(jobs)
 }
 
 /// Ends an engine of which nobody else should hold a part any more.

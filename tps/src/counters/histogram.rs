@@ -11,7 +11,7 @@ pub struct Histogram {
 }
 
 /// A histogram at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Distribution {
     /// Upper bounds of the ranges, rising, each inclusive. What is above the last has a range of its own.
     pub bounds: Vec<u64>,
@@ -60,7 +60,8 @@ impl Distribution {
         let (mut below, mut lower) = (0.0, 0.0);
         for (index, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let upper = self.bounds.get(index).or(self.bounds.last()).map_or(0.0, |bound| *bound as f64);
-            let floor = index.checked_sub(1).and_then(|before| self.bounds.get(before)).map_or(0.0, |bound| *bound as f64);
+            let floor =
+                index.checked_sub(1).and_then(|before| self.bounds.get(before)).map_or(0.0, |bound| *bound as f64);
             lower = upper;
             let count = *count as f64;
             if below + count >= wanted {
@@ -106,7 +107,10 @@ mod tests {
         assert_eq!(histogram.read().quantile(0.5), None);
         histogram.add(150, 100);
         let read = histogram.read();
-        assert_eq!((read.quantile(0.0), read.quantile(0.5), read.quantile(1.0)), (Some(100.0), Some(150.0), Some(200.0)));
+        assert_eq!(
+            (read.quantile(0.0), read.quantile(0.5), read.quantile(1.0)),
+            (Some(100.0), Some(150.0), Some(200.0))
+        );
         histogram.add(9_999, 100);
         assert_eq!(histogram.read().quantile(0.99), Some(400.0), "above the last bound nothing more is known");
         let later = histogram.read().since(&read);

@@ -52,8 +52,11 @@ impl KeyTimes {
 
     #[cfg(test)]
     pub(super) fn of(keys: &[(KeyRole, u64, u64)]) -> Self {
-        let keys =
-            keys.iter().map(|(role, from, until)| KeyTime { role: *role, from: Timestamp(*from), until: Timestamp(*until) });
+        let keys = keys.iter().map(|(role, from, until)| KeyTime {
+            role: *role,
+            from: Timestamp(*from),
+            until: Timestamp(*until),
+        });
         Self { keys: keys.collect(), ..Self::default() }
     }
 }

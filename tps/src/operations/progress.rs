@@ -16,8 +16,6 @@ pub struct Holdings {
     pub accounts: usize,
     /// Instruments.
     pub instruments: usize,
-    /// Merchants.
-    pub merchants: usize,
 }
 
 /// When the pipeline last answered.
@@ -65,16 +63,11 @@ impl WorkersSeen {
 /// Sends an empty order through all sequencers and the committer and waits for it. Blocks, as long as they are stuck. `None`
 /// where the engine is about to stop.
 pub fn probe(engine: &Engine, shards: u16) -> Option<Holdings> {
-    let counts = engine.read(|book| {
-        // Every shard knows all merchants; the first keeps them.
-        let merchants = if book.shard() == 0 { book.merchants().count() } else { 0 };
-        Holdings { accounts: book.account_count(), instruments: book.instrument_count(), merchants }
-    });
+    let counts = engine.read(|book| Holdings { accounts: book.account_count(), instruments: book.instrument_count() });
     (counts.len() == usize::from(shards)).then(|| {
         counts.into_iter().fold(Holdings::default(), |sum, shard| Holdings {
             accounts: sum.accounts + shard.accounts,
             instruments: sum.instruments + shard.instruments,
-            merchants: sum.merchants + shard.merchants,
         })
     })
 }

@@ -52,9 +52,7 @@ impl CrashPoint {
         }
         static CRASH: Wanted = LazyLock::new(|| wanted("TPS_CRASH_AT"));
         static STALL: Wanted = LazyLock::new(|| wanted("TPS_STALL_AT"));
-        let is_now = |wanted: &Wanted| {
-            matches!(&**wanted, Some((name, left)) if name == self.name() && left.fetch_sub(1, Ordering::SeqCst) == 1)
-        };
+        let is_now = |wanted: &Wanted| matches!(&**wanted, Some((name, left)) if name == self.name() && left.fetch_sub(1, Ordering::SeqCst) == 1);
         if is_now(&CRASH) {
             std::process::abort();
         }

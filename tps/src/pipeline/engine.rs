@@ -177,10 +177,10 @@ impl Engine {
     /// What waits between the stages, in their order. Looks at lengths and takes no lock.
     pub fn queues(&self) -> [QueueLength; 4] {
         let sequence = self.sequencers.iter();
-        let (waiting, room) = sequence.fold((0, 0), |(waiting, room), queue| {
-            (waiting + queue.len(), room + queue.capacity().unwrap_or(0))
-        });
-        let queue = |name, length, capacity: Option<usize>| QueueLength { name, length, capacity: capacity.unwrap_or(0) };
+        let (waiting, room) = sequence
+            .fold((0, 0), |(waiting, room), queue| (waiting + queue.len(), room + queue.capacity().unwrap_or(0)));
+        let queue =
+            |name, length, capacity: Option<usize>| QueueLength { name, length, capacity: capacity.unwrap_or(0) };
         [
             queue("workers", self.intake.len(), self.intake.capacity()),
             queue("sequence", waiting, Some(room)),

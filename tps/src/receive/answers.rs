@@ -146,7 +146,10 @@ mod tests {
             .flat_map(|(id, message)| [&frame_header(*id, message.len())[..], message].concat())
             .collect();
         assert_eq!(waiting.bytes, expected);
-        assert_eq!(counters.refusals().filter(|(_, count)| *count > 0).collect::<Vec<_>>(), [(ErrorCode::OverBudget, 1)]);
+        assert_eq!(
+            counters.refusals().filter(|(_, count)| *count > 0).collect::<Vec<_>>(),
+            [(ErrorCode::OverBudget, 1)]
+        );
         assert!(sink.put(5, b"last"));
         drop(sink);
         assert_eq!(answers.next().await.unwrap().places, 1);

@@ -12,6 +12,7 @@ pub mod progress;
 mod readiness;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use protocol::ids::RealmId;
 use protocol::time::Timestamp;
@@ -20,7 +21,7 @@ use tokio::sync::watch;
 use crate::data_directory::DataDirectory;
 use crate::keys::KeyError;
 use crate::pipeline::Engine;
-use progress::{Holdings, Progress, STUCK_AFTER};
+use progress::{Holdings, Progress};
 
 pub use http::{OperationsError, OperationsListener};
 pub use key_times::KeyTimes;
@@ -35,6 +36,8 @@ pub struct Constants {
     pub shards: u16,
     /// New payments are refused when less disk space than this is free.
     pub disk_low_bytes: u64,
+    /// A pipeline that has not answered for so long is stuck.
+    pub stuck_after: Duration,
     /// Where the key files are.
     pub data: DataDirectory,
 }
@@ -90,7 +93,7 @@ impl Observation {
     }
 
     fn is_stuck(&self) -> bool {
-        self.progress.last().0 > STUCK_AFTER
+        self.progress.last().0 > self.constants.stuck_after
     }
 
     /// What stands in the way of payments now.

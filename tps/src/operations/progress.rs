@@ -1,12 +1,13 @@
 //! Whether the pipeline makes progress. An empty order goes through every shard's sequencer and through the committer as
-//! any other order does, an empty task through the network's thread; and requests that wait must be taken by a worker.
+//! any other order does, an empty task through the network's thread; and where requests wait, some must have passed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::pipeline::Engine;
 
-/// A pipeline that has not answered for so long is stuck: a commit takes milliseconds, and on a bad disk seconds.
+/// A pipeline that has not answered for so long is stuck, unless the service manager names another time: a commit takes
+/// milliseconds, and on a bad disk seconds.
 pub const STUCK_AFTER: Duration = Duration::from_secs(15);
 
 /// What the books hold, as told by the last answer.
@@ -40,23 +41,40 @@ impl Progress {
     }
 }
 
-/// The workers at one moment: batches they opened so far, and requests that wait for them.
+/// The flow of requests at one moment: what waits before each of four places, and what has passed it since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkersSeen {
-    opened_batches: u64,
-    waiting: usize,
+pub struct FlowSeen {
+    waiting: [u64; 4],
+    passed: [u64; 4],
 }
 
-impl WorkersSeen {
-    /// Looks at an engine's workers.
+impl FlowSeen {
+    /// Looks at the counters of an engine.
     pub fn now(engine: &Engine) -> Self {
+        let counters = engine.counters();
+        let stages = &counters.stages;
+        // What passed is read first: what waits is then rather too much than too little.
+        let (revealed, sequenced) = (stages.reveal.items.get(), stages.sequence.items.get());
+        let (proved, batches) = (stages.prove.items.get(), stages.open.batches.get());
+        let opened = stages.open.items.get().saturating_sub(counters.unopened.get());
         let [workers, ..] = engine.queues();
-        Self { opened_batches: engine.counters().stages.open.batches.get(), waiting: workers.length }
+        Self {
+            waiting: [
+                workers.length as u64,
+                opened.saturating_sub(proved),
+                proved.saturating_sub(sequenced),
+                sequenced.saturating_sub(revealed),
+            ],
+            passed: [batches, proved, sequenced, revealed],
+        }
     }
 
-    /// Whether requests that waited at an earlier moment were taken since. Nothing waiting is progress enough.
+    /// Whether something passed wherever requests waited at an earlier moment and wait now. Nothing waiting is progress
+    /// enough.
     pub fn moved_since(self, earlier: Self) -> bool {
-        earlier.waiting == 0 || self.waiting == 0 || self.opened_batches != earlier.opened_batches
+        (0..4).all(|place| {
+            earlier.waiting[place] == 0 || self.waiting[place] == 0 || self.passed[place] != earlier.passed[place]
+        })
     }
 }
 
@@ -77,11 +95,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn workers_that_leave_requests_waiting_do_not_move() {
-        let seen = |opened_batches, waiting| WorkersSeen { opened_batches, waiting };
-        assert!(seen(5, 0).moved_since(seen(5, 0)));
-        assert!(seen(6, 9).moved_since(seen(5, 9)), "more arrive than they take, but they take");
-        assert!(seen(5, 9).moved_since(seen(5, 0)), "they have only just arrived");
-        assert!(!seen(5, 9).moved_since(seen(5, 3)));
+    fn requests_that_wait_must_move() {
+        let seen = |waiting, passed| FlowSeen { waiting, passed };
+        let idle = seen([0; 4], [5, 9, 9, 9]);
+        assert!(idle.moved_since(idle));
+        assert!(seen([9, 0, 0, 0], [5, 9, 9, 9]).moved_since(idle), "they have only just arrived");
+        let full = seen([900, 2, 2, 2], [5, 9, 9, 9]);
+        assert!(seen([900, 2, 2, 2], [6, 10, 10, 10]).moved_since(full), "more arrive than pass, but they pass");
+        for place in 0..4 {
+            let mut passed = [6, 10, 10, 10];
+            passed[place] = full.passed[place];
+            assert!(!seen([900, 2, 2, 2], passed).moved_since(full), "place {place}");
+        }
     }
 }

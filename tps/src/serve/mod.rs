@@ -19,6 +19,7 @@ use crate::admin::views::ListenerView;
 use crate::config::{Config, ConfigError, LogFormat, OPERATIONS, Overrides, PlacedListener};
 use crate::data_directory::{DataDirectory, DataError, Realm};
 use crate::keys::{KeyError, KeyRing, TlsKey};
+use crate::operations::progress::STUCK_AFTER;
 use crate::operations::{Constants, Observation, OperationsError, OperationsListener};
 use crate::operator::installation::{InstallError, open_ledger};
 use crate::operator::{Operator, ServerSignal, Serving};
@@ -242,6 +243,7 @@ fn run(
         realm: realm.realm,
         shards: realm.shards,
         disk_low_bytes: config.disk_low_bytes,
+        stuck_after: notify::watchdog_interval().unwrap_or(STUCK_AFTER),
         data: data.clone(),
     };
     let observation = Arc::new(Observation::new(Arc::clone(&engine), constants, stop.clone())?);

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::notify;
 use crate::operations::Observation;
-use crate::operations::progress::{WorkersSeen, probe};
+use crate::operations::progress::{FlowSeen, probe};
 
 /// How often the pipeline is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ pub(super) async fn run(observation: Arc<Observation>, network: Handle, mut stop
     let interval = notify::watchdog_interval().map_or(INTERVAL, |allowed| INTERVAL.min(allowed / 3));
     let mut interval = tokio::time::interval(interval.max(Duration::from_millis(1)));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut seen = WorkersSeen::now(observation.engine());
+    let mut seen = FlowSeen::now(observation.engine());
     loop {
         let asked = async {
             interval.tick().await;
@@ -32,13 +32,13 @@ pub(super) async fn run(observation: Arc<Observation>, network: Handle, mut stop
     }
 }
 
-async fn ask(observation: &Arc<Observation>, network: &Handle, seen: &mut WorkersSeen) {
+async fn ask(observation: &Arc<Observation>, network: &Handle, seen: &mut FlowSeen) {
     if network.spawn(async {}).await.is_err() {
         return;
     }
     let asked = Arc::clone(observation);
     let answer = tokio::task::spawn_blocking(move || probe(asked.engine(), asked.constants().shards)).await;
-    let now = WorkersSeen::now(observation.engine());
+    let now = FlowSeen::now(observation.engine());
     let moved = now.moved_since(std::mem::replace(seen, now));
     if let Ok(Some(holdings)) = answer
         && moved

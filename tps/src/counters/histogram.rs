@@ -57,19 +57,19 @@ impl Distribution {
     /// is no value.
     pub fn quantile(&self, share: f64) -> Option<f64> {
         let wanted = self.count() as f64 * share;
-        let (mut below, mut lower) = (0.0, 0.0);
+        let (mut below, mut highest) = (0.0, 0.0);
         for (index, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let upper = self.bounds.get(index).or(self.bounds.last()).map_or(0.0, |bound| *bound as f64);
             let floor =
                 index.checked_sub(1).and_then(|before| self.bounds.get(before)).map_or(0.0, |bound| *bound as f64);
-            lower = upper;
+            highest = upper;
             let count = *count as f64;
             if below + count >= wanted {
                 return Some(floor + (upper - floor) * ((wanted - below) / count).clamp(0.0, 1.0));
             }
             below += count;
         }
-        (below > 0.0).then_some(lower)
+        (below > 0.0).then_some(highest)
     }
 
     /// What came in since an earlier reading; everything, where that was another histogram's or a later one.

@@ -28,16 +28,20 @@ pub struct KeyTimes {
 }
 
 impl KeyTimes {
-    /// Reads them from the key files.
+    /// Reads them from the key files. Where it cannot be told when the key sets were signed, they end now: payments need
+    /// no key set, but the operator should hear of it.
     ///
     /// # Errors
-    /// [`KeyError`].
+    /// [`KeyError`] where the keys themselves cannot be read.
     pub fn load(data: &DataDirectory) -> Result<Self, KeyError> {
         let ring = KeyRing::load(data)?;
-        let issued = issued(data)?;
+        let issued =
+            issued(data).inspect_err(|error| tracing::warn!(%error, "the record of the key sets cannot be read"));
+        let (set_number, sets_expire_at) =
+            issued.map_or_else(|_| (0, Timestamp(0)), |issued| (issued.number, issued.expires_at_ms));
         let keys = ring.keys().iter().filter(|key| key.seed.is_some() && !key.revoked);
         let keys = keys.map(|key| KeyTime { role: key.role, from: key.valid_from, until: key.valid_until });
-        Ok(Self { keys: keys.collect(), set_number: issued.number, sets_expire_at: issued.expires_at_ms })
+        Ok(Self { keys: keys.collect(), set_number, sets_expire_at })
     }
 
     /// Whether a key of `role` may be used at `now`.

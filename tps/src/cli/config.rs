@@ -67,7 +67,7 @@ fn check(context: &Context, data: &DataDirectory) -> Result<(), AdminError> {
     // The socket's path must not be too long, and the keys be those that a server would start with.
     data.admin_socket()?;
     let ring = KeyRing::load(data)?;
-    let keys = ring.engine_keys(realm.realm, wall_clock())?;
+    ring.engine_keys(realm.realm, wall_clock())?;
     TlsKey::load(&data.keys())?;
     let sets = issued(data)?;
     let places = listeners(&config)?;
@@ -76,8 +76,7 @@ fn check(context: &Context, data: &DataDirectory) -> Result<(), AdminError> {
     let mut rows = vec![["LISTENER", "PLACE", "KEY"].map(str::to_owned).to_vec()];
     rows.extend(places.iter().map(|(name, key, place)| vec![(*name).to_owned(), place.clone(), (*key).to_owned()]));
     let text = format!(
-        "The configuration has no mistake. A server would start with {} session keys and key sets number {}, and listen here:\n\n{}",
-        keys.session.len(),
+        "The configuration has no mistake. A server would start with key sets number {} and listen here:\n\n{}",
         sets.number,
         table(&rows)
     );

@@ -26,7 +26,7 @@ const PREFIX: &str = "quittance_tps";
 
 /// The name of the vector kernels in use.
 pub(super) fn kernels() -> String {
-    format!("{:?}", kernels::Backend::choice().backend)
+    kebab(&kernels::Backend::choice().backend.name())
 }
 
 /// The name that programs know an enumeration's variant by: `InsufficientFunds` becomes `insufficient-funds`.

@@ -1,7 +1,9 @@
 //! Configuration of a server: built-in values, then `tps.toml`, then the environment (`TPS_LISTEN=…`), then flags.
 
+mod listeners;
 mod settlement;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -12,10 +14,11 @@ use protocol::enrolment::SignaturePolicy;
 use crate::pipeline::EngineConfig;
 use crate::pipeline::verify::{SignatureCheck, SignatureRule};
 use crate::receive::ReceiveConfig;
+pub use listeners::{LISTENERS, ListenSetting, ListenerKind, OPERATIONS, Place, PlacedListener};
 pub use settlement::{AssetFees, SettlementConfig};
 
 /// Environment variables with the prefix `TPS_` that are no configuration.
-const OTHER_VARIABLES: &[&str] = &["data", "crash_at"];
+const OTHER_VARIABLES: &[&str] = &["data", "crash_at", "stall_at"];
 const MEBIBYTE: u64 = 1 << 20;
 
 /// How log lines are written.
@@ -34,6 +37,9 @@ pub enum LogFormat {
 pub struct Config {
     /// UDP address to listen on.
     pub listen: SocketAddr,
+    /// Where operators' programs ask how the server is; derived from `listen` where it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations_listen: Option<ListenSetting>,
     /// `host:port` under which customers reach this server, best first; written into enrolment bundles.
     pub public_addresses: Vec<String>,
     /// Threads that open, verify and prove; 0 means one per processor.
@@ -69,6 +75,7 @@ impl Default for Config {
         let (engine, receive) = (EngineConfig::default(), ReceiveConfig::default());
         Self {
             listen: SocketAddr::from(([0u16; 8], protocol::limits::TPS_PORT)),
+            operations_listen: None,
             public_addresses: Vec::new(),
             workers: 0,
             shards: None,
@@ -128,6 +135,22 @@ pub enum ConfigError {
     /// An address customers cannot use.
     #[error("`{0}` in `public_addresses` is not an address: write host:port")]
     NotAnAddress(String),
+    /// A listener that answers everybody who asks would be open to other machines.
+    #[error(
+        "`{key}` is {address}, which other machines may reach, and it answers whoever asks: choose an address on 127.0.0.1 or [::1], and let a reverse proxy that checks who asks pass on what other machines may see"
+    )]
+    NotLoopback {
+        /// The key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// `listen` is too near the last port.
+    #[error("no port after that of `listen` is left for `{key}`: set `{key}` to an address or to off")]
+    NoPortLeft {
+        /// The key.
+        key: &'static str,
+    },
 }
 
 impl Config {
@@ -136,13 +159,32 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], naming the key and where it was set.
     pub fn load(file: &Path, shards: u16, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let figment = Figment::from(Serialized::defaults(Self::default()))
-            .merge(Toml::file(file))
-            .merge(Env::prefixed("TPS_").ignore(OTHER_VARIABLES))
-            .merge(Serialized::defaults(overrides));
-        let config: Self = figment.extract().map_err(|error| ConfigError::Value(describe(error)))?;
+        let config: Self =
+            Self::sources(file, overrides).extract().map_err(|error| ConfigError::Value(describe(error)))?;
         config.check(shards)?;
         Ok(config)
+    }
+
+    fn sources(file: &Path, overrides: &Overrides) -> Figment {
+        Figment::from(Serialized::defaults(Self::default()))
+            .merge(Toml::file(file))
+            .merge(Env::prefixed("TPS_").ignore(OTHER_VARIABLES))
+            .merge(Serialized::defaults(overrides))
+    }
+
+    /// Where the values come from that are neither built in nor derived, by key: a file, or the environment.
+    pub fn origins(file: &Path) -> BTreeMap<String, String> {
+        let figment = Self::sources(file, &Overrides::default());
+        let Ok(data) = figment.extract::<figment::value::Dict>() else { return BTreeMap::new() };
+        let origin = |key: &String| {
+            let metadata = figment.find_metadata(key)?;
+            match &metadata.source {
+                Some(figment::Source::File(path)) => Some(path.display().to_string()),
+                _ if metadata.name.contains("environment") => Some(format!("TPS_{}", key.to_uppercase())),
+                _ => None,
+            }
+        };
+        data.keys().filter_map(|key| Some((key.clone(), origin(key)?))).collect()
     }
 
     fn check(&self, shards: u16) -> Result<(), ConfigError> {
@@ -169,7 +211,7 @@ impl Config {
         self.funding_key()?;
         match self.public_addresses.iter().find(|address| !is_address(address)) {
             Some(address) => Err(ConfigError::NotAnAddress(address.clone())),
-            None => Ok(()),
+            None => self.listeners().map(drop),
         }
     }
 
@@ -235,10 +277,15 @@ fn describe(errors: figment::Error) -> String {
 /// What `tps init` writes into `tps.toml`.
 pub const CONFIG_TEMPLATE: &str = "\
 # Configuration of this TPS. Every key can also be set in the environment (TPS_LISTEN=...). Lines below show the
-# built-in values; remove the # to change one. `tps config` prints what is in force.
+# built-in values; remove the # to change one. `tps config print` shows what is in force and where it comes from,
+# `tps config check` finds mistakes without starting.
 
 # UDP address to listen on.
 #listen = \"[::]:4433\"
+
+# Address on this machine for /live, /ready, /metrics and /version, or \"off\". Unless set, it is 127.0.0.1 with the port
+# after that of `listen`.
+#operations_listen = \"127.0.0.1:4434\"
 
 # host:port under which customers reach this server, best first; enrolment bundles carry them.
 #public_addresses = [\"pay.example.com:4433\"]
@@ -306,8 +353,12 @@ mod tests {
             })
             .flat_map(|line| [line, "\n"])
             .collect();
-        assert_eq!(load(&uncommented, &Overrides::default()).unwrap(), Config::default());
-        assert_eq!(uncommented.lines().count(), 14);
+        let shown = load(&uncommented, &Overrides::default()).unwrap();
+        // What is derived unless it is set shows what is derived from the other built-in values.
+        let listener = |config: &Config| config.listener(&OPERATIONS).unwrap();
+        assert_eq!(listener(&shown), listener(&Config::default()));
+        assert_eq!(Config { operations_listen: None, ..shown }, Config::default());
+        assert_eq!(uncommented.lines().count(), 15);
     }
 
     #[test]
@@ -330,6 +381,9 @@ mod tests {
             ("signature_policy = \"perhaps\"", "signature_policy"),
             ("log_level = \"a=b=c\"", "log_level"),
             ("public_addresses = [\"example.com\"]", "example.com"),
+            ("operations_listen = \"0.0.0.0:4434\"", "reverse proxy"),
+            ("operations_listen = \"on\"", "IP:PORT or off"),
+            ("listen = \"127.0.0.1:65535\"", "operations_listen"),
             ("not toml", "TOML"),
         ] {
             let error = load(text, &Overrides::default()).unwrap_err().to_string();

@@ -1,11 +1,15 @@
-//! Counts per stage, for `tps status`. Written by batches, not by payments, wherever that is possible.
+//! Counts per stage, for `tps status` and `/metrics`. Written by batches, not by payments, wherever that is possible.
+
+mod histogram;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use protocol::error::ErrorCode;
 use protocol::response::Reason;
 
 use crate::book::pay::Verdict;
 use crate::pipeline::sequence::Committed;
+pub use histogram::{Distribution, Histogram};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -68,11 +72,82 @@ impl Stages {
     }
 }
 
+/// Values up to these bounds are counted together: durations, in microseconds.
+const DURATION_BOUNDS_US: &[u64] = &[
+    50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
+    5_000_000, 10_000_000,
+];
+/// The same of requests per batch.
+const BATCH_BOUNDS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 192, 256];
+/// The same of requests per commit.
+const COMMIT_BOUNDS: &[u64] = &[0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096];
+
+/// How large batches are and how long what matters takes. Each is written once per batch or once per commit.
+#[derive(Debug)]
+pub struct Histograms {
+    /// Requests that a worker took at once.
+    pub batch_requests: Histogram,
+    /// Requests that became durable in one commit; none where it held orders alone.
+    pub commit_requests: Histogram,
+    /// Time from a worker's taking a request to its being durable, in microseconds, per request.
+    pub durable_us: Histogram,
+    /// Time of a commit's write and sync, in microseconds.
+    pub sync_us: Histogram,
+}
+
+impl Default for Histograms {
+    fn default() -> Self {
+        Self {
+            batch_requests: Histogram::new(BATCH_BOUNDS),
+            commit_requests: Histogram::new(COMMIT_BOUNDS),
+            durable_us: Histogram::new(DURATION_BOUNDS_US),
+            sync_us: Histogram::new(DURATION_BOUNDS_US),
+        }
+    }
+}
+
+impl Histograms {
+    /// All of them by name; a unit that is no number of requests stands in the name.
+    pub fn named(&self) -> [(&'static str, &Histogram); 4] {
+        [
+            ("batch_requests", &self.batch_requests),
+            ("commit_requests", &self.commit_requests),
+            ("durable_us", &self.durable_us),
+            ("sync_us", &self.sync_us),
+        ]
+    }
+}
+
+/// Customers' connections.
+#[derive(Debug, Default)]
+pub struct ConnectionCounters {
+    /// Taken in.
+    pub accepted: Counter,
+    /// Of these, ended.
+    pub ended: Counter,
+    /// Refused, because as many as may be were open.
+    pub refused: Counter,
+}
+
+impl ConnectionCounters {
+    /// Open now.
+    pub fn open(&self) -> u64 {
+        let ended = self.ended.get();
+        self.accepted.get().saturating_sub(ended)
+    }
+}
+
 /// What the pipeline counts.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Processor time per stage.
     pub stages: Stages,
+    /// Sizes and durations.
+    pub histograms: Histograms,
+    /// Customers' connections.
+    pub connections: ConnectionCounters,
+    /// Messages answered with a typed error, by [`ErrorCode::ALL`].
+    pub refused: [Counter; ErrorCode::ALL.len()],
     /// Requests answered `Overloaded`.
     pub overloaded: Counter,
     /// Requests whose sealed half did not open.
@@ -96,6 +171,18 @@ impl Counters {
             Verdict::Fresh(answer, _) => self.answered[answer.reason as usize].add(1),
             Verdict::Stored(..) => self.repeated.add(1),
         }
+    }
+
+    /// Counts a message that is answered with a typed error.
+    pub fn count_refusal(&self, code: ErrorCode) {
+        if let Some(position) = ErrorCode::ALL.iter().position(|known| *known == code) {
+            self.refused[position].add(1);
+        }
+    }
+
+    /// Messages answered with a typed error, by code.
+    pub fn refusals(&self) -> impl Iterator<Item = (ErrorCode, u64)> {
+        ErrorCode::ALL.into_iter().zip(self.refused.iter().map(Counter::get))
     }
 
     /// Requests taken in.

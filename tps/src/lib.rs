@@ -1,7 +1,8 @@
 //! The Transaction Processing Subsystem: the server that holds accounts, decides and signs.
 //!
 //! [`pipeline`] is the way of a payment on one screen; [`book`] what it reads and writes; [`store`] where it becomes
-//! durable; [`receive`] where it comes from; [`admin`] what the operator does.
+//! durable; [`receive`] where it comes from; [`admin`] what the operator does; [`operations`] what
+//! the operator sees.
 
 pub mod admin;
 pub mod audit;
@@ -14,6 +15,7 @@ mod dense;
 pub mod funding;
 pub mod jobs;
 pub mod keys;
+pub mod operations;
 pub mod operator;
 pub mod pipeline;
 pub mod receive;

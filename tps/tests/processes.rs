@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod common;
+#[path = "common/http.rs"]
+mod http;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -67,6 +69,14 @@ impl Installation {
 
     fn admin(&self) -> AdminClient {
         AdminClient::connect(&self.data.join("admin.sock")).unwrap().expect("a running server")
+    }
+
+    /// Where the server answers operators' programs.
+    fn operations(&self) -> SocketAddr {
+        let AdminResponse::Status(status) = self.admin().call(&AdminRequest::Status).unwrap() else {
+            panic!("another answer")
+        };
+        status.listeners.iter().find(|listener| listener.name == "operations").unwrap().address
     }
 
     fn balance(&self, account: &str) -> i128 {
@@ -354,4 +364,79 @@ fn a_merchant_unknown_to_the_server_is_denied_over_the_wire() {
     let opened = wallet.ask(running.address, &content).expect("an answer");
     assert_eq!(opened.answer.reason, Reason::MerchantUnknown);
     running.terminate();
+}
+
+#[test]
+fn what_was_paid_denied_and_refused_is_counted() {
+    let installation = Installation::new();
+    let running = installation.start(installation.command());
+    let mut wallet = Wallet::enrol(&installation, running.address);
+    for units in [10, 5_000] {
+        let content = wallet.content(units);
+        let opened = wallet.ask(running.address, &content).expect("an answer");
+        assert_eq!(wallet.ask(running.address, &content).expect("an answer"), opened);
+        wallet.take(&content, &opened);
+    }
+    let mut garbage = wallet.request(&wallet.content(1)).bytes;
+    *garbage.last_mut().unwrap() ^= 1;
+    for (message, code) in [(&garbage[..], ErrorCode::DoesNotOpen), (&garbage[..9], ErrorCode::Malformed)] {
+        let refused = send_within(running.address, &wallet.certificate, message, Duration::from_secs(10));
+        assert_eq!(ErrorMessage::decode(&refused.expect("an answer")).unwrap().code(), code);
+    }
+    let page = http::get(installation.operations(), "/metrics").1;
+    for (sample, expected) in [
+        ("answers_total{reason=\"paid\"}", 1.0),
+        ("answers_total{reason=\"insufficient-funds\"}", 1.0),
+        ("answers_total{reason=\"held\"}", 0.0),
+        ("answers_repeated_total", 2.0),
+        ("refusals_total{code=\"does-not-open\"}", 1.0),
+        ("refusals_total{code=\"malformed\"}", 1.0),
+        ("refusals_total{code=\"overloaded\"}", 0.0),
+        ("stage_requests_total{stage=\"open\"}", 5.0),
+        ("stage_requests_total{stage=\"reveal\"}", 4.0),
+        ("batch_requests_count", 5.0),
+        ("batch_requests_sum", 5.0),
+        ("durable_seconds_count", 4.0),
+    ] {
+        assert_eq!(http::sample(&page, &format!("quittance_tps_{sample}")), expected, "{sample}");
+    }
+    let sample = |name: &str| http::sample(&page, &format!("quittance_tps_{name}"));
+    assert_eq!(sample("commits_total"), sample("sync_seconds_count"));
+    assert!(sample("durable_seconds_sum") > 0.0 && sample("durable_seconds_sum") < 60.0);
+    assert!(sample("durable_seconds_bucket{le=\"+Inf\"}") == 4.0);
+    // One connection to activate, four to pay, two for garbage.
+    assert_eq!(sample("connections_accepted_total"), 7.0);
+    assert!(sample("stage_processor_seconds_total{stage=\"verify\"}") > 0.0);
+    running.terminate();
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_server_that_drains_says_that_it_is_not_ready() {
+    let installation = Installation::new();
+    let running = installation.start(installation.command());
+    let wallet = Wallet::enrol(&installation, running.address);
+    running.terminate();
+    let mut command = installation.command();
+    command.env("TPS_STALL_AT", "proved");
+    let running = installation.start(command);
+    let operations = installation.operations();
+    assert_eq!(http::get(operations, "/ready").0, 200);
+    // A payment that is never answered holds the server up for ten seconds.
+    let content = wallet.content(1);
+    assert!(wallet.ask_within(running.address, &content, Duration::from_secs(1)).is_none());
+    rustix::process::kill_process(rustix::process::Pid::from_child(&running.child), rustix::process::Signal::TERM)
+        .unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    let body = loop {
+        let (status, body) = http::get(operations, "/ready");
+        if status == 503 {
+            break body;
+        }
+        assert!(std::time::Instant::now() < deadline, "{body}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(body.contains("\"draining\""), "{body}");
+    assert!(http::get(operations, "/metrics").1.contains("quittance_tps_intake{state=\"draining\"} 1"));
+    running.kill();
 }

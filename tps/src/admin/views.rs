@@ -7,6 +7,8 @@ use protocol::ids::{AccountId, InstrumentId, MerchantId, RealmId};
 use protocol::money::{Asset, format};
 use protocol::time::Timestamp;
 
+use crate::counters::Distribution;
+
 use crate::store::records::MerchantStatus;
 
 /// An amount or a balance.
@@ -173,6 +175,37 @@ pub struct StatusWarning {
     pub message: String,
 }
 
+/// A place where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ListenerView {
+    /// For what: `payments`, `operations`.
+    pub name: String,
+    /// `udp` or `tcp`.
+    pub transport: String,
+    /// Where, with the real port.
+    pub address: SocketAddr,
+}
+
+/// A queue between two stages.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct QueueView {
+    /// Who takes from it: `workers`, `sequence`, `commit` or `reveal`.
+    pub name: String,
+    /// What waits: requests before the workers, batches before the sequencers, and groups of them behind.
+    pub length: usize,
+    /// How much may wait.
+    pub capacity: usize,
+}
+
+/// A histogram.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct HistogramView {
+    /// `batch_requests`, `commit_requests`, `durable_us` or `sync_us`.
+    pub name: String,
+    /// What was counted since the start.
+    pub distribution: Distribution,
+}
+
 /// What went through one stage of the data path, and what that cost.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StageView {
@@ -197,6 +230,9 @@ pub struct StatusView {
     pub serving: bool,
     /// Where it listens.
     pub listen: Option<SocketAddr>,
+    /// All places where it listens.
+    #[serde(default)]
+    pub listeners: Vec<ListenerView>,
     /// Whether it takes requests: `open`, `draining`, `disk-low`.
     pub intake: String,
     /// The TPS's time.
@@ -246,4 +282,19 @@ pub struct CountersView {
     /// What went through each stage of the data path since the start, in its order.
     #[serde(default)]
     pub stages: Vec<StageView>,
+    /// Whether it takes requests: `open`, `draining`, `disk-low`.
+    #[serde(default)]
+    pub intake: String,
+    /// Customers' connections that are open.
+    #[serde(default)]
+    pub connections: u64,
+    /// What waits between the stages, in their order.
+    #[serde(default)]
+    pub queues: Vec<QueueView>,
+    /// Sizes of batches and commits, and durations, since the start.
+    #[serde(default)]
+    pub histograms: Vec<HistogramView>,
+    /// What needs the operator's attention, some seconds old at most.
+    #[serde(default)]
+    pub warnings: Vec<StatusWarning>,
 }

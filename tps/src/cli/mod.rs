@@ -5,6 +5,7 @@
 
 mod account;
 mod backend;
+mod config;
 mod funding;
 mod import;
 mod instrument;
@@ -13,6 +14,7 @@ mod merchant;
 mod output;
 mod server;
 mod settlement;
+mod top;
 mod values;
 
 use std::path::PathBuf;
@@ -82,14 +84,17 @@ enum Command {
     Funding(funding::FundingCommand),
     /// What the server does, sums of money, and what needs attention
     Status,
+    /// Watch the running server: rates, queues and latencies, every second
+    Top(top::Top),
     /// Replay the log and compare it with every balance
     Audit {
         /// Rebuild every proof and verify its signature, too
         #[arg(long)]
         proofs: bool,
     },
-    /// Print the configuration in force
-    Config,
+    /// The configuration: what is in force, and whether it has mistakes
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Have the running server take keys and configuration anew
     Reload,
     /// Have the running server answer what is open and end
@@ -155,7 +160,8 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
                 return Ok(ExitCode::from(1));
             }
         }
-        Command::Config => server::print_config(context)?,
+        Command::Top(top) => top.run(context)?,
+        Command::Config(command) => command.run(context)?,
         Command::Reload => server::signal(context, AdminRequest::Reload)?,
         Command::Drain => server::signal(context, AdminRequest::Drain)?,
         Command::AcceptHistory { .. } => server::accept_history(context)?,

@@ -246,8 +246,14 @@ fn describe_status(status: &StatusView) -> String {
         Some(listen) => format!("serving on {listen}, intake {}", status.intake),
         None => "no server runs; the database was read directly".to_owned(),
     };
-    let mut list = vec![
-        ("server", listen),
+    let mut list = vec![("server", listen)];
+    if !status.listeners.is_empty() {
+        let listeners = status.listeners.iter();
+        let places: Vec<String> =
+            listeners.map(|place| format!("{} on {} {}", place.name, place.transport, place.address)).collect();
+        list.push(("listeners", places.join(", ")));
+    }
+    list.extend([
         ("version", status.version.clone()),
         ("realm", status.realm.to_string()),
         ("clock", Timestamp::to_string(&status.clock_ms)),
@@ -262,7 +268,7 @@ fn describe_status(status: &StatusView) -> String {
             format!("{} accounts, {} instruments, {} merchants", status.accounts, status.instruments, status.merchants),
         ),
         ("key sets", format!("number {}", status.key_set_number)),
-    ];
+    ]);
     let counted: Vec<String> = status.counters.iter().map(|(name, count)| format!("{name} {count}")).collect();
     list.push(("counted", counted.join(", ")));
     let mut rows = vec![header(&["ASSET", "CUSTOMERS", "MERCHANTS", "FEES", "FUNDING", "SUM"])];

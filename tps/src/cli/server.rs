@@ -1,4 +1,4 @@
-//! `tps init`, `serve`, `dev`, `config`, `reload`, `drain`, `accept-history`.
+//! `tps init`, `serve`, `dev`, `reload`, `drain`, `accept-history`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::values::parse_asset;
 use super::{Context, backend};
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest};
-use crate::config::{Config, LogFormat, Overrides};
+use crate::config::{LogFormat, Overrides};
 use crate::data_directory::RealmAsset;
 use crate::operator::installation::{self, InstallError, InstallOptions, install};
 use crate::pipeline::clock::wall_clock;
@@ -130,7 +130,9 @@ fn serve_error(error: ServeError) -> AdminError {
     let code = match &error {
         ServeError::Config(_) => AdminErrorCode::BadInput,
         ServeError::Keys(_) => AdminErrorCode::Keys,
-        ServeError::Receive(_) | ServeError::System(_) | ServeError::Unfinished => AdminErrorCode::Unavailable,
+        ServeError::Receive(_) | ServeError::Operations(_) | ServeError::System(_) | ServeError::Unfinished => {
+            AdminErrorCode::Unavailable
+        }
         _ => AdminErrorCode::Store,
     };
     AdminError::new(code, error.to_string())
@@ -164,14 +166,6 @@ impl Dev {
         let data = context.data.as_deref();
         serve::dev(data, &self.fixed.options(), self.flags.options(), start_logging).map_err(serve_error)
     }
-}
-
-pub(super) fn print_config(context: &Context) -> Result<(), AdminError> {
-    let data = context.data()?;
-    let config = Config::load(&data.config_file(), data.realm()?.shards, &Overrides::default())?;
-    let text = toml::to_string(&config).map_err(|error| AdminError::bad_input(error.to_string()))?;
-    context.output.told(&json!(config), &text);
-    Ok(())
 }
 
 pub(super) fn signal(context: &Context, request: AdminRequest) -> Result<(), AdminError> {

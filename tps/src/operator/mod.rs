@@ -12,15 +12,17 @@ mod status;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use protocol::money::Asset;
 use protocol::time::Timestamp;
 
-use crate::admin::views::Money;
+use crate::admin::views::{ListenerView, Money, StatusWarning};
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
 use crate::config::SettlementConfig;
 use crate::data_directory::{DataDirectory, Realm};
 use crate::pipeline::Engine;
+pub(crate) use status::process_cpu_us;
 
 /// What a command asks of the server as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub enum ServerSignal {
 pub struct Serving {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// All places where it listens.
+    pub listeners: Vec<ListenerView>,
     /// Takes signals for the server as a whole.
     pub signals: tokio::sync::mpsc::UnboundedSender<ServerSignal>,
     /// Whether the ledger survives a reload.
@@ -52,6 +56,8 @@ pub struct Operator {
     serving: Option<Serving>,
     started_at: Timestamp,
     last_serial: Mutex<u64>,
+    /// Warnings as they were told last, and when that was.
+    warned: Mutex<Option<(Instant, Vec<StatusWarning>)>>,
 }
 
 impl Operator {
@@ -74,6 +80,7 @@ impl Operator {
             serving,
             started_at,
             last_serial: Mutex::new(0),
+            warned: Mutex::new(None),
         }
     }
 

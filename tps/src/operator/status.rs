@@ -1,6 +1,8 @@
 //! What the server does, and what needs the operator's attention.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use protocol::key_set::KeyRole;
 use protocol::ledger::posting::Party;
@@ -9,16 +11,18 @@ use protocol::response::Reason;
 use protocol::time::{DAY_MS, Timestamp};
 
 use super::Operator;
-use crate::admin::views::{CountersView, StageView, StatusView, StatusWarning, SumView};
+use crate::admin::views::{CountersView, HistogramView, QueueView, StageView, StatusView, StatusWarning, SumView};
 use crate::admin::{AdminError, AdminResponse};
 use crate::keys::{KeyRing, issued, role_name};
-use crate::pipeline::engine::Intake;
+use crate::pipeline::engine::QueueLength;
 
+/// How old warnings may be that are told together with counters.
+const WARNINGS_AGE_MAX: Duration = Duration::from_secs(10);
 /// The operator is told of an end this long before it.
 const WARN_AHEAD_MS: u64 = 3 * DAY_MS;
 
 /// Processor time of the whole process, user and system.
-fn process_cpu_us() -> u64 {
+pub(crate) fn process_cpu_us() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
@@ -67,11 +71,6 @@ impl Operator {
             }
         }
         let now = self.engine.now();
-        let intake = match self.engine.intake() {
-            Intake::Open => "open",
-            Intake::Draining => "draining",
-            Intake::DiskLow => "disk-low",
-        };
         let reader = self.engine.reader();
         let issued = issued(&self.data)?;
         Ok(AdminResponse::Status(Box::new(StatusView {
@@ -79,7 +78,8 @@ impl Operator {
             realm: self.realm.realm,
             serving: self.serving.is_some(),
             listen: self.serving.as_ref().map(|serving| serving.listen),
-            intake: intake.to_owned(),
+            listeners: self.serving.as_ref().map(|serving| serving.listeners.clone()).unwrap_or_default(),
+            intake: self.engine.intake().name().to_owned(),
             clock_ms: now,
             uptime_ms: now.since(self.started_at),
             last_commit: reader.last_commit()?,
@@ -104,7 +104,41 @@ impl Operator {
             counters: self.counters(),
             cpu_us: process_cpu_us(),
             stages: self.stages(),
+            intake: self.engine.intake().name().to_owned(),
+            connections: self.engine.counters().connections.open(),
+            queues: self.queues(),
+            histograms: self.histograms(),
+            warnings: self.recent_warnings(),
         }))
+    }
+
+    fn queues(&self) -> Vec<QueueView> {
+        let view = |queue: QueueLength| QueueView {
+            name: queue.name.to_owned(),
+            length: queue.length,
+            capacity: queue.capacity,
+        };
+        self.engine.queues().map(view).into()
+    }
+
+    fn histograms(&self) -> Vec<HistogramView> {
+        let named = self.engine.counters().histograms.named();
+        named.map(|(name, histogram)| HistogramView { name: name.to_owned(), distribution: histogram.read() }).into()
+    }
+
+    /// Warnings of a moment ago: reading the key files for every question would cost more than all other answers.
+    fn recent_warnings(&self) -> Vec<StatusWarning> {
+        let mut recent = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*recent {
+            Some((at, warnings)) if at.elapsed() < WARNINGS_AGE_MAX => warnings.clone(),
+            _ => {
+                let looked = issued(&self.data).map_err(AdminError::from);
+                let warnings = looked.and_then(|issued| self.warnings(self.engine.now(), issued.expires_at_ms));
+                let warnings = warnings.unwrap_or_else(|error| vec![StatusWarning { message: error.message }]);
+                *recent = Some((Instant::now(), warnings.clone()));
+                warnings
+            }
+        }
     }
 
     fn sum_view(&self, asset: Asset, sum: Sums) -> SumView {
@@ -147,6 +181,9 @@ impl Operator {
             if count > 0 {
                 counted.insert(format!("denied {reason:?}"), count);
             }
+        }
+        for (code, count) in counters.refusals().filter(|(_, count)| *count > 0) {
+            counted.insert(format!("refused {code:?}"), count);
         }
         counted
     }

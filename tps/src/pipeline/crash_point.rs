@@ -1,4 +1,5 @@
-//! Named points of a payment at which the crash tests end the process, as if the power had failed.
+//! Named points of a payment at which the crash tests end the process, as if the power had failed, or let a thread stand
+//! still, as if the disk did not answer.
 //!
 //! Without the feature `crash-points` they are nothing at all.
 
@@ -37,21 +38,28 @@ impl CrashPoint {
     }
 
     /// Ends the process here if the environment says so: `TPS_CRASH_AT=committed`, or `committed:3` for the third time.
+    /// With `TPS_STALL_AT` in its place the thread stands still for ever.
     #[cfg(feature = "crash-points")]
     pub fn reached(self) {
         use std::sync::LazyLock;
         use std::sync::atomic::{AtomicU64, Ordering};
 
-        static WANTED: LazyLock<Option<(String, AtomicU64)>> = LazyLock::new(|| {
-            let text = std::env::var("TPS_CRASH_AT").ok()?;
+        type Wanted = LazyLock<Option<(String, AtomicU64)>>;
+        fn wanted(variable: &str) -> Option<(String, AtomicU64)> {
+            let text = std::env::var(variable).ok()?;
             let (name, times) = text.split_once(':').unwrap_or((&text, "1"));
             Some((name.to_owned(), AtomicU64::new(times.parse().unwrap_or(1))))
-        });
-        if let Some((name, left)) = &*WANTED
-            && name == self.name()
-            && left.fetch_sub(1, Ordering::SeqCst) == 1
-        {
+        }
+        static CRASH: Wanted = LazyLock::new(|| wanted("TPS_CRASH_AT"));
+        static STALL: Wanted = LazyLock::new(|| wanted("TPS_STALL_AT"));
+        let is_now = |wanted: &Wanted| matches!(&**wanted, Some((name, left)) if name == self.name() && left.fetch_sub(1, Ordering::SeqCst) == 1);
+        if is_now(&CRASH) {
             std::process::abort();
+        }
+        if is_now(&STALL) {
+            loop {
+                std::thread::park();
+            }
         }
     }
 

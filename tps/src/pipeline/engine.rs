@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use protocol::enrolment::SignaturePolicy;
 use protocol::error::ErrorCode;
 use protocol::ledger::instrument::Place;
@@ -73,6 +73,31 @@ pub enum Intake {
     DiskLow = 2,
 }
 
+impl Intake {
+    /// All states.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Draining, Self::DiskLow];
+
+    /// The name of the state for operators and their programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Draining => "draining",
+            Self::DiskLow => "disk-low",
+        }
+    }
+}
+
+/// A queue between two stages at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueLength {
+    /// Who takes from it: `workers`, `sequence`, `commit` or `reveal`.
+    pub name: &'static str,
+    /// What waits: requests before the workers, batches before the sequencers, and groups of them behind.
+    pub length: usize,
+    /// How much may wait.
+    pub capacity: usize,
+}
+
 /// The pipeline of a running TPS.
 pub struct Engine {
     intake: Sender<Sealed>,
@@ -81,6 +106,9 @@ pub struct Engine {
     shared: Arc<Shared>,
     reader: Arc<dyn Reader>,
     merchant_debits: Mutex<()>,
+    // Held for their lengths alone; nothing is taken from them here.
+    groups: Receiver<Group>,
+    committed: Receiver<Vec<Committed>>,
 }
 
 impl Engine {
@@ -133,10 +161,12 @@ impl Engine {
             start("tps-worker", Box::new(move || run_worker(&shared, &requests, &sequencers)));
         }
         let counters = Arc::clone(&shared.counters);
-        start("tps-commit", Box::new(move || run_committer(store, &counters, &groups, &committed_out)));
+        let groups_in = groups.clone();
+        start("tps-commit", Box::new(move || run_committer(store, &counters, &groups_in, &committed_out)));
         let (counters, store_reader) = (Arc::clone(&shared.counters), Arc::clone(&reader));
-        start("tps-reveal", Box::new(move || run_revealer(&*store_reader, &counters, &committed)));
-        Self { intake, sequencers, threads, shared, reader, merchant_debits: Mutex::new(()) }
+        let committed_in = committed.clone();
+        start("tps-reveal", Box::new(move || run_revealer(&*store_reader, &counters, &committed_in)));
+        Self { intake, sequencers, threads, shared, reader, merchant_debits: Mutex::new(()), groups, committed }
     }
 
     /// The session keys, the current one first.
@@ -147,6 +177,21 @@ impl Engine {
     /// What is counted.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.shared.counters
+    }
+
+    /// What waits between the stages, in their order. Looks at lengths and takes no lock.
+    pub fn queues(&self) -> [QueueLength; 4] {
+        let sequence = self.sequencers.iter();
+        let (waiting, room) = sequence
+            .fold((0, 0), |(waiting, room), queue| (waiting + queue.len(), room + queue.capacity().unwrap_or(0)));
+        let queue =
+            |name, length, capacity: Option<usize>| QueueLength { name, length, capacity: capacity.unwrap_or(0) };
+        [
+            queue("workers", self.intake.len(), self.intake.capacity()),
+            queue("sequence", waiting, Some(room)),
+            queue("commit", self.groups.len(), self.groups.capacity()),
+            queue("reveal", self.committed.len(), self.committed.capacity()),
+        ]
     }
 
     /// Reads what was committed.

@@ -12,6 +12,9 @@ pub trait AnswerSink: Send + Sync {
 
     /// Sends what was put down.
     fn send(&self);
+
+    /// Told of every typed error before it is put down, for whoever counts them.
+    fn refused(&self, _code: ErrorCode) {}
 }
 
 /// The way back to one request. Used once.
@@ -45,6 +48,7 @@ impl ReplyTo {
 
     /// Sends a typed error in clear.
     pub fn refuse(self, code: ErrorCode, retry_after_ms: u32) {
+        self.sink.refused(code);
         self.answer(&ErrorMessage::new(code, retry_after_ms).to_bytes());
     }
 }

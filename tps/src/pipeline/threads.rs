@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 use protocol::proof::batch::BatchSeed;
@@ -49,7 +50,8 @@ pub(super) type Work = Box<dyn FnOnce(&mut Book, Timestamp) -> AfterCommit + Sen
 pub(super) type AfterCommit = Box<dyn FnOnce() + Send>;
 
 pub(super) enum SequencerInput {
-    Batch(ProvedBatch),
+    /// A batch, and when its worker took it.
+    Batch(ProvedBatch, Instant),
     Work(Work),
 }
 
@@ -58,6 +60,17 @@ pub(super) struct Group {
     pub(super) changes: Changes,
     pub(super) sequenced: Vec<Sequenced>,
     pub(super) after: Vec<AfterCommit>,
+    pub(super) taken: Vec<Taken>,
+}
+
+/// When a worker took a batch of which a sequencer decided so many requests.
+pub(super) struct Taken {
+    at: Instant,
+    requests: usize,
+}
+
+fn microseconds(from: Instant, until: Instant) -> u64 {
+    u64::try_from(until.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A thread of ours that fails leaves the pipeline in an unknown state: the process ends, the store recovers.
@@ -85,10 +98,12 @@ pub(super) fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencer
     let mut clock = StageClock::start();
     let stages = &shared.counters.stages;
     while let Ok(first) = requests.recv() {
+        let taken_at = Instant::now();
         let mut sealed = vec![first];
         sealed.extend(requests.try_iter().take(REQUESTS_PER_BATCH_MAX - 1));
         CrashPoint::Received.reached();
         let received = sealed.len();
+        shared.counters.histograms.batch_requests.add(received as u64, 1);
         let opened = open_batch(sealed, &shared.keys.session);
         shared.counters.unopened.add((received - opened.len()) as u64);
         clock.mark(&stages.open, received);
@@ -106,7 +121,7 @@ pub(super) fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencer
         clock.mark(&stages.prove, items);
         CrashPoint::Proved.reached();
         for (sequencer, batch) in sequencers.iter().zip(batches) {
-            if sequencer.send(SequencerInput::Batch(batch)).is_err() {
+            if sequencer.send(SequencerInput::Batch(batch, taken_at)).is_err() {
                 return;
             }
         }
@@ -116,16 +131,17 @@ pub(super) fn run_worker(shared: &Shared, requests: &Receiver<Sealed>, sequencer
 pub(super) fn run_sequencer(mut book: Book, shared: &Shared, input: &Receiver<SequencerInput>, groups: &Sender<Group>) {
     let mut next = shared.clock.first_number();
     let next_batch = &shared.next_batches[usize::from(book.shard())];
-    let mut early: BTreeMap<u64, ProvedBatch> = BTreeMap::new();
+    let mut early: BTreeMap<u64, (ProvedBatch, Instant)> = BTreeMap::new();
     let mut stage_clock = StageClock::start();
     while let Ok(first) = input.recv() {
-        let (mut sequenced, mut after) = (Vec::new(), Vec::new());
+        let (mut sequenced, mut after, mut taken) = (Vec::new(), Vec::new(), Vec::new());
         for item in std::iter::once(first).chain(input.try_iter()) {
             match item {
                 SequencerInput::Work(work) => after.push(work(&mut book, shared.clock.now())),
-                SequencerInput::Batch(batch) => {
-                    early.insert(batch.ticket.number, batch);
-                    while let Some(batch) = early.remove(&next) {
+                SequencerInput::Batch(batch, taken_at) => {
+                    early.insert(batch.ticket.number, (batch, taken_at));
+                    while let Some((batch, at)) = early.remove(&next) {
+                        taken.push(Taken { at, requests: batch.payments.len() });
                         sequenced.append(&mut sequence_batch(&mut book, batch));
                         next += 1;
                     }
@@ -144,7 +160,7 @@ pub(super) fn run_sequencer(mut book: Book, shared: &Shared, input: &Receiver<Se
         if let Some(enrolments) = durable {
             after.push(Box::new(|| enrolments.confirm()));
         }
-        let group = Group { changes, sequenced, after };
+        let group = Group { changes, sequenced, after, taken };
         stage_clock.mark(&shared.counters.stages.sequence, group.sequenced.len());
         if groups.send(group).is_err() {
             return;
@@ -160,17 +176,19 @@ pub(super) fn run_committer(
 ) {
     let mut clock = StageClock::start();
     while let Ok(first) = groups.recv() {
-        let Group { mut changes, mut sequenced, mut after } = first;
+        let Group { mut changes, mut sequenced, mut after, mut taken } = first;
         for mut group in groups.try_iter() {
             changes.append(group.changes);
             sequenced.append(&mut group.sequenced);
             after.append(&mut group.after);
+            taken.append(&mut group.taken);
         }
         // Nothing but reads: everything before them is durable already.
         if sequenced.is_empty() && changes.is_empty() {
             after.into_iter().for_each(|call| call());
             continue;
         }
+        let begun = Instant::now();
         let receipt = match store.commit(&changes) {
             Ok(receipt) => receipt,
             Err(error) => {
@@ -182,6 +200,13 @@ pub(super) fn run_committer(
         };
         CrashPoint::Committed.reached();
         counters.commits.add(1);
+        let durable = Instant::now();
+        let histograms = &counters.histograms;
+        histograms.sync_us.add(microseconds(begun, durable), 1);
+        histograms.commit_requests.add(sequenced.len() as u64, 1);
+        for Taken { at, requests } in taken {
+            histograms.durable_us.add(microseconds(at, durable), requests as u64);
+        }
         let committed: Vec<Committed> = sequenced.into_iter().map(|payment| payment.committed(&receipt)).collect();
         clock.mark(&counters.stages.commit, committed.len());
         if !committed.is_empty() && committed_out.send(committed).is_err() {

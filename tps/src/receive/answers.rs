@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
+use protocol::error::{ErrorCode, ErrorMessage};
 use protocol::frame::frame_header;
 use tokio::sync::Notify;
 
 use super::frames;
+use crate::counters::Counters;
 use crate::pipeline::AnswerSink;
 
 /// Frames ready to be written.
@@ -82,16 +84,21 @@ impl StreamAnswers {
 }
 
 /// The pipeline's end of a stream. When the last one is gone, the stream ends.
-pub(super) struct StreamSink(Arc<StreamAnswers>);
+pub(super) struct StreamSink {
+    answers: Arc<StreamAnswers>,
+    counters: Arc<Counters>,
+}
 
 impl StreamSink {
-    pub(super) fn new(answers: Arc<StreamAnswers>) -> Self {
-        Self(answers)
+    pub(super) fn new(answers: Arc<StreamAnswers>, counters: Arc<Counters>) -> Self {
+        Self { answers, counters }
     }
 
     /// Answers a request that took no place of the budget.
-    pub(super) fn refuse(&self, request_id: u32, message: &[u8]) {
-        if self.0.put(request_id, message, |waiting| waiting.refusals += 1) {
+    pub(super) fn refuse(&self, request_id: u32, code: ErrorCode, retry_after_ms: u32) {
+        self.refused(code);
+        let message = ErrorMessage::new(code, retry_after_ms).to_bytes();
+        if self.answers.put(request_id, &message, |waiting| waiting.refusals += 1) {
             self.send();
         }
     }
@@ -100,18 +107,22 @@ impl StreamSink {
 impl AnswerSink for StreamSink {
     // The stream may be gone; the customer then asks again and gets the stored outcome.
     fn put(&self, request_id: u32, message: &[u8]) -> bool {
-        self.0.put(request_id, message, |waiting| waiting.places += 1)
+        self.answers.put(request_id, message, |waiting| waiting.places += 1)
     }
 
     fn send(&self) {
-        self.0.changed.notify_one();
+        self.answers.changed.notify_one();
+    }
+
+    fn refused(&self, code: ErrorCode) {
+        self.counters.count_refusal(code);
     }
 }
 
 impl Drop for StreamSink {
     fn drop(&mut self) {
-        self.0.state().ended = true;
-        self.0.changed.notify_one();
+        self.answers.state().ended = true;
+        self.answers.changed.notify_one();
     }
 }
 
@@ -122,17 +133,23 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn answers_are_taken_together_and_the_last_one_ends_the_stream() {
         let answers = StreamAnswers::new(false);
-        let sink = StreamSink::new(Arc::clone(&answers));
+        let counters = Arc::new(Counters::default());
+        let sink = StreamSink::new(Arc::clone(&answers), Arc::clone(&counters));
         assert!(sink.put(1, b"first"), "the writer must be woken");
         assert!(!sink.put(2, b"second") && !sink.put(3, b""), "it was woken already");
-        sink.refuse(4, b"no");
+        sink.refuse(4, ErrorCode::OverBudget, 50);
+        let refusal = ErrorMessage::new(ErrorCode::OverBudget, 50).to_bytes();
         let waiting = answers.next().await.unwrap();
         assert_eq!((waiting.places, waiting.refusals), (3, 1));
-        let expected: Vec<u8> = [(1, &b"first"[..]), (2, b"second"), (4, b"no")]
+        let expected: Vec<u8> = [(1, &b"first"[..]), (2, b"second"), (4, &refusal[..])]
             .iter()
             .flat_map(|(id, message)| [&frame_header(*id, message.len())[..], message].concat())
             .collect();
         assert_eq!(waiting.bytes, expected);
+        assert_eq!(
+            counters.refusals().filter(|(_, count)| *count > 0).collect::<Vec<_>>(),
+            [(ErrorCode::OverBudget, 1)]
+        );
         assert!(sink.put(5, b"last"));
         drop(sink);
         assert_eq!(answers.next().await.unwrap().places, 1);

@@ -3,21 +3,39 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use protocol::error::{ErrorCode, ErrorMessage};
+use protocol::error::ErrorCode;
 use protocol::frame::{Frame, MessageType};
 
 use super::answers::{StreamAnswers, StreamSink};
 use super::budget::ConnectionBudget;
 use super::{Shared, frames};
+use crate::counters::Counters;
 use crate::pipeline::{AnswerSink, ReplyTo, Sealed};
 
 /// Chunks taken per read: QUIC hands out one per packet.
 const CHUNKS_PER_READ_MAX: usize = 64;
 
+/// A connection among the open ones.
+struct Counted(Arc<Counters>);
+
+impl Counted {
+    fn new(counters: Arc<Counters>) -> Self {
+        counters.connections.accepted.add(1);
+        Self(counters)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.ended.add(1);
+    }
+}
+
 /// Serves one connection until it ends.
 pub(super) async fn serve(incoming: quinn::Incoming, shared: Arc<Shared>) {
     let address = incoming.remote_address().ip();
     let Ok(connecting) = incoming.accept() else { return };
+    let _counted = Counted::new(Arc::clone(shared.engine.counters()));
     // The server can always answer early data; whether a message may come that way is decided per message.
     let connection = match connecting.into_0rtt() {
         Ok((connection, _)) => connection,
@@ -29,7 +47,7 @@ pub(super) async fn serve(incoming: quinn::Incoming, shared: Arc<Shared>) {
     let budget = shared.budgets.connection(address);
     while let Ok((send, receive)) = connection.accept_bi().await {
         let answers = StreamAnswers::new(shared.frames);
-        let sink = Arc::new(StreamSink::new(Arc::clone(&answers)));
+        let sink = Arc::new(StreamSink::new(Arc::clone(&answers), Arc::clone(shared.engine.counters())));
         tokio::spawn(write_answers(send, answers, Arc::clone(&budget)));
         tokio::spawn(read_requests(receive, sink, Arc::clone(&budget), Arc::clone(&shared)));
     }
@@ -75,7 +93,7 @@ fn pass_on(frame: &Frame<'_>, early: bool, sink: &Arc<StreamSink>, budget: &Conn
         frames::print("<-", frame.request_id, frame.message);
     }
     if !budget.take() {
-        sink.refuse(frame.request_id, &ErrorMessage::new(ErrorCode::OverBudget, 50).to_bytes());
+        sink.refuse(frame.request_id, ErrorCode::OverBudget, 50);
         return budget.take_refusal();
     }
     let reply = ReplyTo::new(Arc::clone(sink) as Arc<dyn AnswerSink>, frame.request_id);

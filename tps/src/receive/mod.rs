@@ -160,6 +160,7 @@ impl Listener {
     fn accept(&self, incoming: quinn::Incoming) {
         let open = self.endpoint.open_connections();
         if open >= self.connections_max {
+            self.shared.engine.counters().connections.refused.add(1);
             return incoming.refuse();
         }
         // When many are open, a new one must show first that its address is its own.

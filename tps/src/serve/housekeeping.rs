@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::data_directory::DataDirectory;
 use crate::keys::KeyRing;
+use crate::operations::Observation;
 use crate::operator::ServerSignal;
 use crate::pipeline::Engine;
 use crate::pipeline::engine::Intake;
@@ -20,6 +21,7 @@ const LOOKS_PER_KEY_CHECK: u64 = 30;
 /// What is looked after.
 pub(super) struct Watched {
     pub(super) engine: Arc<Engine>,
+    pub(super) observation: Arc<Observation>,
     pub(super) data: DataDirectory,
     pub(super) disk_low_bytes: u64,
     /// The keys that the engine was started with.
@@ -40,8 +42,12 @@ pub(super) async fn run(watched: Watched, mut stop: watch::Receiver<bool>) {
         }
         look_at_disk(&watched.engine, watched.disk_low_bytes);
         looks += 1;
-        if looks.is_multiple_of(LOOKS_PER_KEY_CHECK)
-            && let Some(signals) = &watched.signals
+        if !looks.is_multiple_of(LOOKS_PER_KEY_CHECK) {
+            continue;
+        }
+        // An error here is one of the next look, too, which tells it.
+        let _ = watched.observation.look_at_keys();
+        if let Some(signals) = &watched.signals
             && keys_changed(&watched)
         {
             tracing::info!("the keys in force have changed; the server takes them anew");
@@ -62,10 +68,12 @@ fn look_at_disk(engine: &Engine, low_bytes: u64) {
                 "too little disk space: new payments are refused until there is more"
             );
             engine.set_intake(Intake::DiskLow);
+            super::notify::status("Too little disk space: new payments are refused");
         }
         Intake::DiskLow if free_bytes >= enough_bytes => {
             tracing::info!(free_bytes, "there is disk space again: payments go on");
             engine.set_intake(Intake::Open);
+            super::notify::status("There is disk space again: payments go on");
         }
         _ => {}
     }
@@ -90,6 +98,6 @@ fn keys_changed(watched: &Watched) -> bool {
 }
 
 /// Returns once `stop` is true.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await.map(drop);
 }

@@ -2,6 +2,8 @@
 
 mod dev;
 mod housekeeping;
+mod notify;
+mod probing;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -13,12 +15,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::server::AdminSocket;
-use crate::config::{Config, ConfigError, LogFormat, Overrides};
+use crate::admin::views::ListenerView;
+use crate::config::{Config, ConfigError, LogFormat, OPERATIONS, Overrides, PlacedListener};
 use crate::data_directory::{DataDirectory, DataError, Realm};
 use crate::funding::{Folder, FundingJob};
 use crate::jobs::deferred::DeferredVerification;
 use crate::jobs::{Job, Jobs};
 use crate::keys::{KeyError, KeyRing, TlsKey};
+use crate::operations::progress::STUCK_AFTER;
+use crate::operations::{Constants, Observation, OperationsError, OperationsListener};
 use crate::operator::installation::{InstallError, open_ledger};
 use crate::operator::{Operator, ServerSignal, Serving};
 use crate::pipeline::clock::wall_clock;
@@ -53,6 +58,9 @@ pub enum ServeError {
     /// A job of the server cannot begin.
     #[error(transparent)]
     Job(#[from] crate::admin::AdminError),
+    /// The listener for operators' programs.
+    #[error(transparent)]
+    Operations(#[from] OperationsError),
     /// Database and `realm.toml` do not belong together.
     #[error("the database belongs to another TPS than realm.toml: restore both from one backup")]
     OtherRealm,
@@ -76,6 +84,7 @@ pub struct ServeOptions {
 /// What is read from the directory at every start.
 struct Loaded {
     config: Config,
+    listeners: Vec<PlacedListener>,
     keys: EngineKeys,
     tls: TlsKey,
     in_force: Vec<protocol::ids::KeyId>,
@@ -87,31 +96,55 @@ impl Loaded {
         let ring = KeyRing::load(data)?;
         let now = wall_clock();
         let keys = ring.engine_keys(realm.realm, now)?;
-        Ok(Self { config, keys, tls: TlsKey::load(&data.keys())?, in_force: ring.in_force(now) })
+        let listeners = config.listeners()?;
+        Ok(Self { config, listeners, keys, tls: TlsKey::load(&data.keys())?, in_force: ring.in_force(now) })
     }
+
+    /// Takes the ports again that the system chose before.
+    fn listen_again(&mut self, bound: &Bound) {
+        if self.config.listen.port() == 0 {
+            self.config.listen = bound.listen;
+        }
+        for (kind, address) in &mut self.listeners {
+            if let Some(address) = address
+                && address.port() == 0
+                && let Some(before) = bound.listeners.iter().find(|listener| listener.name == kind.name)
+            {
+                address.set_port(before.address.port());
+            }
+        }
+    }
+
+    fn listener(&self, name: &str) -> Option<SocketAddr> {
+        self.listeners.iter().find(|(kind, _)| kind.name == name)?.1
+    }
+}
+
+/// Where a server listens, with the real ports.
+struct Bound {
+    /// For payments.
+    listen: SocketAddr,
+    /// For payments and everything else.
+    listeners: Vec<ListenerView>,
 }
 
 /// Serves the TPS in `data` until it is told to stop. `log` is called once with the configuration, before anything happens.
 ///
 /// # Errors
 /// [`ServeError`].
-pub fn serve(data: &DataDirectory, mut options: ServeOptions, log: impl FnOnce(&Config)) -> Result<(), ServeError> {
+pub fn serve(data: &DataDirectory, options: ServeOptions, log: impl FnOnce(&Config)) -> Result<(), ServeError> {
     let realm = data.realm()?;
     let mut loaded = Loaded::from(data, &realm, &options)?;
     log(&loaded.config);
     let mut announce = Announce::Ready;
     loop {
         let store = open_patiently(data)?;
-        let (listen, signal) = run(data, &realm, loaded, store, options.frames, true, &announce)?;
+        let (bound, signal) = run(data, &realm, loaded, store, options.frames, true, &announce)?;
         if signal == ServerSignal::Stop {
             return Ok(());
         }
-        // The same port again, where the system chose it.
-        options.overrides.listen = options.overrides.listen.map(|_| listen);
         loaded = Loaded::from(data, &realm, &options)?;
-        if loaded.config.listen.port() == 0 {
-            loaded.config.listen = listen;
-        }
+        loaded.listen_again(&bound);
         announce = Announce::Nothing;
     }
 }
@@ -178,8 +211,9 @@ fn run(
     frames: bool,
     durable: bool,
     announce: &Announce,
-) -> Result<(SocketAddr, ServerSignal), ServeError> {
-    let Loaded { config, keys, tls, in_force } = loaded;
+) -> Result<(Bound, ServerSignal), ServeError> {
+    let operations_address = loaded.listener(OPERATIONS.name);
+    let Loaded { config, listeners: _, keys, tls, in_force } = loaded;
     if store.reader().realm()? != realm.realm {
         return Err(ServeError::OtherRealm);
     }
@@ -195,31 +229,63 @@ fn run(
         Listener::bind(&receive, certificate_der, private_key_pkcs8_der, realm.realm, policy, Arc::clone(&engine))?
     };
     let listen = listener.local_address();
-    let (socket, mut caught) = {
+    let (socket, operations, mut caught) = {
         let _context = control.enter();
-        (AdminSocket::bind(data)?, UnixSignals::catch()?)
+        let operations = operations_address.map(OperationsListener::bind).transpose()?;
+        (AdminSocket::bind(data)?, operations, UnixSignals::catch()?)
+    };
+    let bound = {
+        let view = |name: &str, transport: &str, address| ListenerView {
+            name: name.to_owned(),
+            transport: transport.to_owned(),
+            address,
+        };
+        let payments = view("payments", "udp", listen);
+        let operations = operations.as_ref().map(|bound| view(OPERATIONS.name, "tcp", bound.local_address()));
+        Bound { listen, listeners: std::iter::once(payments).chain(operations).collect() }
     };
     let (signals_out, mut signals) = mpsc::unbounded_channel();
     let (stop_out, stop) = watch::channel(false);
-    let serving = Serving { listen, signals: signals_out.clone(), durable };
+    let (answered_out, answered) = watch::channel(false);
+    let constants = Constants {
+        realm: realm.realm,
+        shards: realm.shards,
+        disk_low_bytes: config.disk_low_bytes,
+        stuck_after: notify::watchdog_interval().unwrap_or(STUCK_AFTER),
+        data: data.clone(),
+    };
+    let observation = Arc::new(Observation::new(Arc::clone(&engine), constants, stop.clone())?);
+    let serving = Serving { listen, listeners: bound.listeners.clone(), signals: signals_out.clone(), durable };
     let operator = Arc::new(Operator::new(Arc::clone(&engine), data.clone(), realm.clone(), &config, Some(serving)));
     let watched = housekeeping::Watched {
         engine: Arc::clone(&engine),
+        observation: Arc::clone(&observation),
         data: data.clone(),
         disk_low_bytes: config.disk_low_bytes,
         in_force,
         signals: durable.then_some(signals_out),
     };
     let stop_for_control = stop.clone();
+    let network_handle = network.handle().clone();
     let controlled = std::thread::Builder::new().name("tps-control".to_owned()).spawn(move || {
         let signal = control.block_on(async move {
             let admin = tokio::spawn(socket.run(operator, stop_for_control.clone()));
-            let housekeeping = tokio::spawn(housekeeping::run(watched, stop_for_control));
+            let housekeeping = tokio::spawn(housekeeping::run(watched, stop_for_control.clone()));
+            let probing = tokio::spawn(probing::run(Arc::clone(&observation), network_handle, stop_for_control));
+            let operations = operations.map(|listener| tokio::spawn(listener.run(observation, answered)));
             let signal = caught.next(&mut signals, durable).await;
+            match signal {
+                ServerSignal::Stop => notify::stopping(),
+                ServerSignal::Reload => notify::reloading(),
+            }
             tracing::info!(?signal, "the server takes no more requests and answers what is open");
             let _ = stop_out.send(true);
             let _ = admin.await;
             let _ = housekeeping.await;
+            let _ = probing.await;
+            if let Some(operations) = operations {
+                let _ = operations.await;
+            }
             signal
         });
         drop(control);
@@ -231,14 +297,19 @@ fn run(
     let kernels = kernels::Backend::choice();
     tracing::info!(backend = ?kernels.backend, passed_over = ?kernels.passed_over, "chose the vector kernels");
     tracing::info!(%listen, realm = %realm.realm, shards = realm.shards, "serving");
+    for ListenerView { name, transport, address } in bound.listeners.iter().skip(1) {
+        tracing::info!(name, transport, %address, "listening");
+    }
     announce.print(listen);
+    notify::ready(&format!("Serving payments on {listen}"));
     network.block_on(listener.run(stop));
     drop(network);
+    let _ = answered_out.send(true);
     let signal = controlled.join().map_err(|_| ServeError::Unfinished)?;
     drop(jobs);
     drain(engine)?;
     tracing::info!("everything is answered and closed");
-    Ok((listen, signal))
+    Ok((bound, signal))
 }
 
 /// The system's signals to this process; caught from the moment this is made.

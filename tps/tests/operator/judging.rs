@@ -188,10 +188,11 @@ fn mistakes_are_named_with_their_remedy() {
     for (name, value, named) in
         [("TPS_LISTEN", "here", "listen"), ("TPS_LISEN", "[::1]:1", "lisen"), ("TPS_SHARDS", "2", "made with 1")]
     {
-        let output = tps.command(&["config"]).env(name, value).output().unwrap();
+        let output = tps.command(&["config", "print"]).env(name, value).output().unwrap();
         assert!(!output.status.success() && text(&output.stderr).contains(named), "{}", text(&output.stderr));
     }
-    let configured = tps.command(&["config"]).env("TPS_PUBLIC_ADDRESSES", "[\"pay.example:4433\"]").output().unwrap();
+    let configured =
+        tps.command(&["config", "print"]).env("TPS_PUBLIC_ADDRESSES", "[\"pay.example:4433\"]").output().unwrap();
     assert!(text(&configured.stdout).contains("pay.example:4433"), "{}", text(&configured.stderr));
     std::fs::write(tps.data.join("tps.toml"), "worker = 3\n").unwrap();
     assert!(tps.refused(&["serve", "--listen", "127.0.0.1:0"]).contains("worker"));

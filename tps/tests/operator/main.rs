@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod harness;
+#[path = "../common/http.rs"]
+mod http;
 mod importing;
 mod installing;
 mod judging;
+mod observing;
 mod serving;

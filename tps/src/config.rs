@@ -177,6 +177,7 @@ impl Config {
             open_requests_per_connection_max: self.open_requests_per_connection_max,
             open_requests_per_address_max: self.open_requests_per_address_max,
             frames,
+            key_set: None,
         }
     }
 }

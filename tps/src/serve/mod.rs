@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use protocol::key_set::Audience;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -15,12 +16,12 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::server::AdminSocket;
 use crate::config::{Config, ConfigError, LogFormat, Overrides};
 use crate::data_directory::{DataDirectory, DataError, Realm};
-use crate::keys::{KeyError, KeyRing, TlsKey};
+use crate::keys::{KeyError, KeyRing, TlsKey, key_set_path};
 use crate::operator::installation::{InstallError, open_ledger};
 use crate::operator::{Operator, ServerSignal, Serving};
 use crate::pipeline::clock::wall_clock;
 use crate::pipeline::{Engine, EngineKeys, ThreadClock};
-use crate::receive::{Listener, ReceiveError};
+use crate::receive::{Listener, ReceiveConfig, ReceiveError};
 use crate::store::{Store, StoreError};
 
 pub use dev::dev;
@@ -183,7 +184,8 @@ fn run(
         let _context = network.enter();
         let policy = config.signature_policy;
         let TlsKey { certificate_der, private_key_pkcs8_der } = tls;
-        let receive = config.receive(frames);
+        let key_set = Some(key_set_path(data, Audience::Customer));
+        let receive = ReceiveConfig { key_set, ..config.receive(frames) };
         Listener::bind(&receive, certificate_der, private_key_pkcs8_der, realm.realm, policy, Arc::clone(&engine))?
     };
     let listen = listener.local_address();

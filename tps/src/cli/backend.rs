@@ -11,7 +11,6 @@ use crate::data_directory::DataDirectory;
 use crate::keys::KeyRing;
 use crate::operator::Operator;
 use crate::operator::installation::{InstallError, open_ledger};
-use crate::pipeline::clock::wall_clock;
 use crate::pipeline::{Engine, EngineConfig};
 use crate::store::{Store, StoreError};
 
@@ -92,7 +91,7 @@ fn on_database<T>(
     if store.reader().realm()? != realm.realm {
         return Err(AdminError::new(AdminErrorCode::Store, crate::serve::ServeError::OtherRealm.to_string()));
     }
-    let keys = KeyRing::load(data)?.administration_keys(realm.realm, wall_clock())?;
+    let keys = KeyRing::administration_keys(realm.realm)?;
     let engine_config = EngineConfig { workers: 1, ..config.engine(realm.shards) };
     let engine = Arc::new(Engine::start(store, keys, engine_config)?);
     let operator = Operator::new(engine, data.clone(), realm, &config, None);

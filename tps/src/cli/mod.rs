@@ -10,6 +10,7 @@ mod instrument;
 mod key;
 mod merchant;
 mod output;
+mod secret;
 mod server;
 mod values;
 

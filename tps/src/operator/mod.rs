@@ -18,6 +18,7 @@ use protocol::time::Timestamp;
 use crate::admin::views::Money;
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
 use crate::data_directory::{DataDirectory, Realm};
+use crate::keys::KeyRing;
 use crate::pipeline::Engine;
 
 /// What a command asks of the server as a whole.
@@ -126,6 +127,10 @@ impl Operator {
             return Err(AdminError::refused(
                 "this server keeps its ledger in memory and would lose it: start another `tps dev`",
             ));
+        }
+        if signal == ServerSignal::Reload {
+            // What a reload would fail on is told now, and the server goes on.
+            KeyRing::load(&self.data)?.engine_keys(self.realm.realm, self.engine.now())?;
         }
         let stopping = || AdminError::new(AdminErrorCode::Unavailable, "the server is already about to stop");
         serving.signals.send(signal).map_err(|_| stopping())?;

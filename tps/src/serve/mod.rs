@@ -81,7 +81,7 @@ impl Loaded {
         let ring = KeyRing::load(data)?;
         let now = wall_clock();
         let keys = ring.engine_keys(realm.realm, now)?;
-        Ok(Self { config, keys, tls: TlsKey::load(&data.keys())?, in_force: ring.in_force(now) })
+        Ok(Self { config, keys, tls: TlsKey::load(data)?, in_force: ring.in_force(now) })
     }
 }
 
@@ -92,6 +92,7 @@ impl Loaded {
 pub fn serve(data: &DataDirectory, mut options: ServeOptions, log: impl FnOnce(&Config)) -> Result<(), ServeError> {
     let realm = data.realm()?;
     let mut loaded = Loaded::from(data, &realm, &options)?;
+    data.vault().stop_prompting();
     log(&loaded.config);
     let mut announce = Announce::Ready;
     loop {
@@ -200,6 +201,7 @@ fn run(
     let watched = housekeeping::Watched {
         engine: Arc::clone(&engine),
         data: data.clone(),
+        realm: realm.realm,
         disk_low_bytes: config.disk_low_bytes,
         in_force,
         signals: durable.then_some(signals_out),

@@ -6,4 +6,5 @@ mod harness;
 mod importing;
 mod installing;
 mod judging;
+mod protecting;
 mod serving;

@@ -7,7 +7,7 @@ pub mod client;
 pub mod server;
 pub mod views;
 
-use protocol::ids::{AccountId, InstrumentId, MerchantId};
+use protocol::ids::{AccountId, InstrumentId, MerchantId, RealmId};
 use protocol::money::Asset;
 use protocol::time::Timestamp;
 use zeroize::Zeroize;
@@ -169,6 +169,8 @@ pub enum AdminRequest {
         /// Rebuild every proof and verify its signature, too.
         proofs: bool,
     },
+    /// Makes a copy of the ledger at [`crate::data_directory::DataDirectory::checkpoint`], for a backup.
+    Checkpoint,
     /// Takes keys and configuration anew.
     Reload,
     /// Answers what is open and ends.
@@ -248,6 +250,15 @@ pub enum AdminResponse {
     Counters(CountersView),
     /// Result of an audit.
     Audit(AuditReport),
+    /// A copy of the ledger was made.
+    Checkpoint {
+        /// The installation.
+        realm: RealmId,
+        /// Number of its last commit.
+        commit: u64,
+        /// Value of the hash chain after that commit, hexadecimal.
+        chain: String,
+    },
     /// Done; nothing to tell.
     Done,
 }

@@ -5,6 +5,8 @@
 
 mod account;
 mod backend;
+#[cfg(feature = "rocksdb")]
+mod backup;
 mod import;
 mod instrument;
 mod key;
@@ -73,6 +75,10 @@ enum Command {
     /// Keys and signed key sets
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Copies of everything, encrypted: make, check, restore
+    #[cfg(feature = "rocksdb")]
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// What the server does, sums of money, and what needs attention
     Status,
     /// Replay the log and compare it with every balance
@@ -138,6 +144,8 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
         Command::Instrument(command) => command.run(context)?,
         Command::Merchant(command) => command.run(context)?,
         Command::Key(command) => command.run(context)?,
+        #[cfg(feature = "rocksdb")]
+        Command::Backup(command) => return command.run(context),
         Command::Status => context.output.response(&backend::call(context, AdminRequest::Status)?),
         Command::Audit { proofs } => {
             let response = backend::call(context, AdminRequest::Audit { proofs })?;

@@ -20,6 +20,7 @@ use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
 use crate::data_directory::{DataDirectory, Realm};
 use crate::keys::KeyRing;
 use crate::pipeline::Engine;
+use crate::store::CheckpointView;
 
 /// What a command asks of the server as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +114,11 @@ impl Operator {
             AdminRequest::Counters => self.counted(),
             AdminRequest::Audit { proofs } => {
                 Ok(AdminResponse::Audit(crate::audit::audit(&self.engine, &self.data, &self.realm, proofs)?))
+            }
+            AdminRequest::Checkpoint => {
+                let made = self.engine.reader().checkpoint(&self.data.checkpoint())?;
+                let CheckpointView { realm, commit, chain } = made;
+                Ok(AdminResponse::Checkpoint { realm, commit, chain: hex::encode(chain) })
             }
             AdminRequest::Reload => self.signal(ServerSignal::Reload),
             AdminRequest::Drain => self.signal(ServerSignal::Stop),

@@ -2,9 +2,11 @@
 #![cfg(feature = "rocksdb")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod backing_up;
 mod harness;
 mod importing;
 mod installing;
 mod judging;
+mod paying;
 mod protecting;
 mod serving;

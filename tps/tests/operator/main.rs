@@ -9,4 +9,5 @@ mod installing;
 mod judging;
 mod paying;
 mod protecting;
+mod rotating;
 mod serving;

@@ -136,6 +136,12 @@ impl CtsError {
         }
     }
 
+    /// Whether a certificate is signed with a key that the pinned key set does not hold.
+    pub(crate) fn is_unknown_issuer(&self) -> bool {
+        let Self::Offer(OfferError::Certificate(error)) = self else { return false };
+        matches!(error, CertificateError::Issuer(KeySetError::UnknownKey(_)))
+    }
+
     pub(crate) fn above(total: Amount, maximum: Amount) -> Self {
         Self::AboveMaximum { total: total.units(), maximum: maximum.units() }
     }

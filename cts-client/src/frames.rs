@@ -7,6 +7,7 @@ use protocol::codec::{Canonical, DecodeError, Fixed as _};
 use protocol::enrolment::{Activation, ActivationAnswer};
 use protocol::error::ErrorMessage;
 use protocol::frame::MessageType;
+use protocol::key_set::refresh::{KeySetPart, KeySetRequest};
 use protocol::proof::Proof;
 use protocol::purchase::{
     AuthenticatedQuote, Confirmation, MerchantError, MerchantMessageType, QuoteOffer, QuoteRequest, Renegotiation,
@@ -117,6 +118,13 @@ fn processor(bytes: &[u8]) -> Result<Described, DecodeError> {
         MessageType::ActivationAnswer => {
             ActivationAnswer::decode(bytes)?;
             ("activation answer", vec![("sealed half", "count, signature policy".to_owned())])
+        }
+        MessageType::KeySetRequest => {
+            (KeySetRequest::NAME, vec![("part", KeySetRequest::decode(bytes)?.part.to_string())])
+        }
+        MessageType::KeySetPart => {
+            let part = KeySetPart::decode(bytes)?;
+            (KeySetPart::NAME, vec![("part", format!("{} of {}", part.part + 1, part.parts))])
         }
     })
 }

@@ -31,6 +31,7 @@ pub mod crash;
 pub mod enrol;
 pub mod error;
 pub mod frames;
+mod key_set;
 pub mod merchant;
 mod payer;
 pub mod store;

@@ -14,9 +14,9 @@ use std::time::Duration;
 use protocol::codec::Fixed as _;
 use protocol::customer::payment::{Attempt, PaymentEffect, PaymentRefused, PaymentState, Resolution};
 use protocol::customer::purchase::StoredBytes;
-use protocol::error::ErrorMessage;
+use protocol::error::{ErrorCode, ErrorMessage};
 use protocol::frame::MessageType;
-use protocol::key_set::PinnedKeySet;
+use protocol::ids::KeyId;
 use protocol::pin::Pin;
 use protocol::request::{Content, InstrumentKeys, seal};
 use protocol::response;
@@ -25,6 +25,7 @@ use crate::clock;
 use crate::crash;
 use crate::error::CtsError;
 use crate::frames::{Frames, Link};
+use crate::key_set::KeySets;
 use crate::store::{Directory, Outcome, OutcomeKind};
 use crate::transport::{ProcessorConnection, REQUEST_TIMEOUT};
 
@@ -60,7 +61,7 @@ pub(crate) struct Payer {
     pub(crate) connection: ProcessorConnection,
     pub(crate) frames: Frames,
     pub(crate) patience: Patience,
-    key_set: Mutex<PinnedKeySet>,
+    pub(crate) key_sets: Arc<KeySets>,
     pin: Mutex<Option<Pin>>,
     /// The queue: whoever holds it pays. Fair, first come, first served.
     state: tokio::sync::Mutex<PaymentState>,
@@ -71,21 +72,13 @@ impl Payer {
         directory: Arc<Directory>,
         keys: InstrumentKeys,
         connection: ProcessorConnection,
-        key_set: PinnedKeySet,
+        key_sets: Arc<KeySets>,
         frames: Frames,
         patience: Patience,
     ) -> Result<Self, CtsError> {
         let state = tokio::sync::Mutex::new(directory.payment_state()?);
-        let (key_set, pin) = (Mutex::new(key_set), Mutex::new(None));
-        Ok(Self { directory, keys, connection, frames, patience, key_set, pin, state })
-    }
-
-    pub(crate) fn key_set(&self) -> PinnedKeySet {
-        self.key_set.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn replace_key_set(&self, set: PinnedKeySet) {
-        *self.key_set.lock().unwrap_or_else(PoisonError::into_inner) = set;
+        let pin = Mutex::new(None);
+        Ok(Self { directory, keys, connection, frames, patience, key_sets, pin, state })
     }
 
     /// Holds a PIN in memory, or forgets the one held; what is replaced is overwritten.
@@ -122,6 +115,10 @@ impl Payer {
 
     /// Pays `content` once, however often this is called for it.
     pub(crate) async fn pay(&self, content: &Content) -> Result<Outcome, CtsError> {
+        self.key_sets.beside(self.pay_alone(content)).await
+    }
+
+    async fn pay_alone(&self, content: &Content) -> Result<Outcome, CtsError> {
         let mut state = self.state.lock().await;
         if let Some(outcome) = self.directory.outcome(content)? {
             // Killed between outcome and state, the state still has the request open: the next payment asks again first.
@@ -134,7 +131,8 @@ impl Payer {
         if state.pending().is_none() {
             // What can fail beforehand fails before anything is begun.
             state.may_pay()?;
-            self.key_set().session_key(clock::now())?;
+            self.key_sets.ensure_usable().await;
+            self.key_sets.current().session_key(clock::now())?;
             self.connection.ready().await?;
             let mut next = state.clone();
             next.begin(*content)?;
@@ -154,6 +152,7 @@ impl Payer {
     }
 
     async fn finish_open(&self, state: &mut PaymentState) -> Result<Outcome, CtsError> {
+        self.key_sets.ensure_usable().await;
         let mut pause = FIRST_PAUSE;
         let mut reason = String::new();
         for attempt in 0..self.patience.attempts.max(1) {
@@ -175,7 +174,8 @@ impl Payer {
     async fn ask(&self, state: &mut PaymentState) -> Result<Answered, CtsError> {
         let pin = self.pin()?;
         let processor = self
-            .key_set()
+            .key_sets
+            .current()
             .session_key(clock::now())
             .map_err(|error| CtsError::Unresolved { reason: error.to_string() })?;
         let mut next = state.clone();
@@ -200,6 +200,7 @@ impl Payer {
                     error.code().to_string(),
                     Some(Duration::from_millis(error.retry_after_ms.into())).filter(|pause| !pause.is_zero()),
                 ),
+                Ok(error) if error.code() == ErrorCode::UnknownKey => self.after_unknown_key(processor.id).await,
                 Ok(error) => Err(CtsError::Unresolved { reason: error.code().to_string() }),
                 Err(error) => again(error.to_string(), None),
             };
@@ -210,6 +211,19 @@ impl Payer {
         };
         crash::point("after-answer-before-store");
         self.take(state, attempt, opened)
+    }
+
+    /// The TPS no longer holds the session key `used`: nothing was looked at, so the same content is sealed again for the
+    /// key of a newer set.
+    async fn after_unknown_key(&self, used: KeyId) -> Result<Answered, CtsError> {
+        let unknown = ErrorCode::UnknownKey.to_string();
+        if let Err(error) = self.key_sets.refresh().await {
+            return Err(CtsError::Unresolved { reason: format!("{unknown}; that failed: {error}") });
+        }
+        match self.key_sets.current().session_key(clock::now()) {
+            Ok(newer) if newer.id != used => Ok(Answered::AskAgain { reason: unknown, pause: Some(Duration::ZERO) }),
+            _ => Err(CtsError::Unresolved { reason: format!("{unknown}; the newest one has no other key") }),
+        }
     }
 
     fn take(

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use protocol::codec::Canonical as _;
 use protocol::customer::payment::{PaymentState, Pending, Standing};
 use protocol::ids::InstrumentId;
-use protocol::key_set::{Audience, PinnedKeySet, SignedKeySet};
+use protocol::key_set::PinnedKeySet;
 use protocol::limits::MERCHANT_MESSAGE_BYTES_MAX;
 use protocol::money::{Amount, Asset};
 use protocol::pin::Pin;
@@ -26,6 +26,7 @@ use crate::clock;
 use crate::enrol::key_bytes;
 use crate::error::CtsError;
 use crate::frames::Frames;
+use crate::key_set::{KeySets, Pins};
 use crate::merchant::MerchantClient;
 use crate::payer::{Patience, Payer};
 use crate::store::{Directory, Enrolment, Outcome, PurchaseRecord, StoreError};
@@ -112,12 +113,6 @@ impl Quoted {
     }
 }
 
-fn pinned(directory: &Directory, enrolment: &Enrolment) -> Result<PinnedKeySet, CtsError> {
-    let set = SignedKeySet::decode(&directory.key_set()?)?;
-    let root = key_bytes(&enrolment.root)?;
-    Ok(set.verify(&root, Some(enrolment.realm), Audience::Customer, clock::now(), 0)?)
-}
-
 fn status(
     directory: &Directory,
     enrolment: &Enrolment,
@@ -149,18 +144,19 @@ fn status(
 pub fn look(path: &Path) -> Result<(Status, Vec<Outcome>, Vec<PurchaseRecord>), CtsError> {
     let directory = Directory::look(path)?;
     let enrolment = directory.enrolment()?.ok_or_else(|| StoreError::NotInitialised(path.to_owned()))?;
-    // An outdated key set must not keep anybody from looking.
-    let exponent = pinned(&directory, &enrolment).ok().and_then(|set| set.asset_exponent(enrolment.asset)).unwrap_or(0);
+    // A damaged key set must not keep anybody from looking.
+    let pinned = Pins::of(&enrolment).and_then(|pins| pins.pinned(&directory)).ok();
+    let exponent = pinned.and_then(|set| set.asset_exponent(enrolment.asset)).unwrap_or(0);
     let status = status(&directory, &enrolment, &directory.payment_state()?, exponent)?;
     Ok((status, directory.outcomes()?, directory.purchases()?))
 }
 
 impl Wallet {
-    /// Opens the instrument in `path`. Connects to nobody yet.
+    /// Opens the instrument in `path`. Connects to nobody yet: a key set that is outdated is refreshed when it is needed.
     ///
     /// # Errors
     /// [`CtsError::Store`] for a directory that is missing, in use, readable by others or damaged; [`CtsError::KeySet`] for
-    /// an outdated key set.
+    /// a key set that the pinned root did not sign.
     pub fn open(path: &Path, settings: WalletSettings) -> Result<Self, CtsError> {
         // Looking first leaves no empty directory behind where there is no instrument.
         Directory::look(path)?;
@@ -173,14 +169,15 @@ impl Wallet {
             signing: Some(SigningKey::from_seed(*key_bytes(&stored.signing_seed)?)),
             device: key_bytes(&stored.device_key)?,
         };
-        let key_set = pinned(&directory, &enrolment)?;
         let target = ProcessorTarget {
             addresses: enrolment.processors.clone(),
             server_certificate: enrolment.server_certificate.expose().to_vec(),
         };
         let connection = ProcessorConnection::new(&target)?;
         let WalletSettings { patience, frames } = settings;
-        let payer = Payer::new(Arc::clone(&directory), keys, connection, key_set, frames.clone(), patience)?;
+        let key_sets = KeySets::open(&enrolment, Arc::clone(&directory), connection.clone(), frames.clone())?;
+        let key_sets = Arc::new(key_sets);
+        let payer = Payer::new(Arc::clone(&directory), keys, connection, key_sets, frames.clone(), patience)?;
         Ok(Self(Arc::new(Inner { directory, enrolment, payer, frames })))
     }
 
@@ -204,7 +201,7 @@ impl Wallet {
     }
 
     fn exponent(&self, asset: Asset) -> Result<u8, CtsError> {
-        self.0.payer.key_set().asset_exponent(asset).ok_or(CtsError::UnknownAsset)
+        self.0.payer.key_sets.current().asset_exponent(asset).ok_or(CtsError::UnknownAsset)
     }
 
     /// Reads an amount such as `0.05` of the account's asset.
@@ -223,6 +220,7 @@ impl Wallet {
     /// [`CtsError::Merchant`], [`CtsError::Offer`]: nothing is to be shown then.
     pub async fn quote(&self, url: &str, items: Vec<(String, u32)>) -> Result<Quoted, CtsError> {
         let client = MerchantClient::new(url, self.0.frames.clone())?;
+        self.0.payer.key_sets.ensure_usable().await;
         self.quote_over(&client, url, items).await
     }
 
@@ -233,7 +231,13 @@ impl Wallet {
         items: Vec<(String, u32)>,
     ) -> Result<Quoted, CtsError> {
         let answer = client.post("quote", &QuoteRequest::new(items)?.encode()).await?;
-        self.check_offer(url, &answer)
+        match self.check_offer(url, &answer) {
+            // The merchant's certificate may be newer than the pinned set.
+            Err(error) if error.is_unknown_issuer() && self.refresh_key_set().await.is_ok() => {
+                self.check_offer(url, &answer)
+            }
+            checked => checked,
+        }
     }
 
     /// Checks an offer from wherever it came.
@@ -241,7 +245,7 @@ impl Wallet {
     /// # Errors
     /// [`CtsError::Decode`], [`CtsError::Offer`], [`CtsError::UnknownAsset`].
     pub fn check_offer(&self, url: &str, bytes: &[u8]) -> Result<Quoted, CtsError> {
-        let offer = QuoteOffer::decode(bytes)?.verify(&self.0.payer.key_set(), clock::now())?;
+        let offer = QuoteOffer::decode(bytes)?.verify(&self.0.payer.key_sets.current(), clock::now())?;
         let exponent = self.exponent(offer.quote().asset)?;
         Ok(Quoted { url: url.to_owned(), offer, exponent })
     }
@@ -318,14 +322,21 @@ impl Wallet {
     /// # Errors
     /// [`CtsError::Decode`], [`CtsError::KeySet`].
     pub fn import_key_set(&self, bytes: &[u8]) -> Result<u64, CtsError> {
-        let root = key_bytes(&self.0.enrolment.root)?;
-        let realm = Some(self.0.enrolment.realm);
-        let current = self.0.payer.key_set().number();
-        let set = SignedKeySet::decode(bytes)?.verify(&root, realm, Audience::Customer, clock::now(), current)?;
-        self.0.directory.store_key_set(bytes)?;
-        let number = set.number();
-        self.0.payer.replace_key_set(set);
-        Ok(number)
+        Ok(self.0.payer.key_sets.import(bytes)?.number())
+    }
+
+    /// The pinned key set; it may be outdated.
+    pub fn key_set(&self) -> PinnedKeySet {
+        self.0.payer.key_sets.current()
+    }
+
+    /// Fetches the newest key set from the TPS and pins it. Payments do so by themselves when it is due.
+    ///
+    /// # Errors
+    /// [`CtsError::Transport`], [`CtsError::Clear`] where the TPS gives none, [`CtsError::Decode`], [`CtsError::KeySet`] for
+    /// one that must not take the place of the pinned one, [`CtsError::Store`]. The pinned one stays then.
+    pub async fn refresh_key_set(&self) -> Result<PinnedKeySet, CtsError> {
+        self.0.payer.key_sets.refresh().await
     }
 
     /// Says goodbye to the TPS.
@@ -334,7 +345,17 @@ impl Wallet {
     }
 }
 
-/// Pins a newer key set although the present one is too old to open the wallet with.
+/// The key set that is pinned in the directory `path`; it may be outdated.
+///
+/// # Errors
+/// [`CtsError::Store`], [`CtsError::Decode`], [`CtsError::KeySet`].
+pub fn pinned_key_set(path: &Path) -> Result<PinnedKeySet, CtsError> {
+    let directory = Directory::look(path)?;
+    let enrolment = directory.enrolment()?.ok_or_else(|| StoreError::NotInitialised(path.to_owned()))?;
+    Pins::of(&enrolment)?.pinned(&directory)
+}
+
+/// Pins a newer key set from a file, without opening the wallet.
 ///
 /// # Errors
 /// [`CtsError::Store`], [`CtsError::Decode`], [`CtsError::KeySet`].
@@ -342,15 +363,9 @@ pub fn import_key_set(path: &Path, bytes: &[u8]) -> Result<u64, CtsError> {
     Directory::look(path)?;
     let directory = Directory::open(path)?;
     let enrolment = directory.enrolment()?.ok_or_else(|| StoreError::NotInitialised(path.to_owned()))?;
-    let root = key_bytes(&enrolment.root)?;
-    let verify = |bytes: &[u8], minimum| {
-        let set = SignedKeySet::decode(bytes)?;
-        Ok::<_, CtsError>(set.verify(&root, Some(enrolment.realm), Audience::Customer, clock::now(), minimum)?)
-    };
-    let minimum = directory.key_set().ok().and_then(|bytes| verify(&bytes, 0).ok()).map_or(0, |set| set.number());
-    let set = verify(bytes, minimum)?;
-    directory.store_key_set(bytes)?;
-    Ok(set.number())
+    let pins = Pins::of(&enrolment)?;
+    let current = pins.pinned(&directory).ok();
+    Ok(pins.replace(&directory, current.as_ref(), bytes)?.number())
 }
 
 /// Reads a file that holds one message, within the bound of messages.

@@ -8,6 +8,7 @@ use protocol::codec::{Canonical, Fixed};
 use protocol::enrolment::{Activation, ActivationAnswer, EnrolmentBundle};
 use protocol::error::ErrorMessage;
 use protocol::frame::{FRAME_HEADER_BYTES, Frame, MessageType, frame_header};
+use protocol::key_set::refresh::{KeySetPart, KeySetRequest};
 use protocol::key_set::{KeySet, SignedKeySet};
 use protocol::proof::{BatchHeader, Proof, Statement};
 use protocol::purchase::{
@@ -51,6 +52,8 @@ fuzz_target!(|bytes: &[u8]| {
     canonical::<Confirmation>(bytes);
     canonical::<EnrolmentBundle>(bytes);
     canonical::<KeySet>(bytes);
+    canonical::<KeySetPart>(bytes);
+    canonical::<KeySetRequest>(bytes);
     canonical::<MerchantCertificate>(bytes);
     canonical::<MerchantError>(bytes);
     canonical::<Quote>(bytes);

@@ -25,12 +25,23 @@ pub enum MessageType {
     Activation = 0x10,
     /// TPS to CTS: [`crate::enrolment`].
     ActivationAnswer = 0x11,
+    /// CTS to TPS: [`crate::key_set::refresh`].
+    KeySetRequest = 0x20,
+    /// TPS to CTS: [`crate::key_set::refresh`].
+    KeySetPart = 0x21,
 }
 
 impl MessageType {
     /// All types.
-    pub const ALL: [Self; 5] =
-        [Self::RequestForPayment, Self::Response, Self::Error, Self::Activation, Self::ActivationAnswer];
+    pub const ALL: [Self; 7] = [
+        Self::RequestForPayment,
+        Self::Response,
+        Self::Error,
+        Self::Activation,
+        Self::ActivationAnswer,
+        Self::KeySetRequest,
+        Self::KeySetPart,
+    ];
 
     /// The first bytes of every message of this type.
     pub const fn prefix(self) -> [u8; MESSAGE_PREFIX_BYTES] {

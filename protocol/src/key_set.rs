@@ -5,6 +5,7 @@
 //! registry of assets.
 
 mod error;
+pub mod refresh;
 #[cfg(test)]
 mod tests;
 
@@ -301,6 +302,11 @@ impl PinnedKeySet {
         if now > expired_at { Err(KeySetError::TooOld { expired_at }) } else { Ok(()) }
     }
 
+    /// Whether it is time to fetch a newer set: this one has passed half of its maximum age.
+    pub fn is_ageing(&self, now: Timestamp) -> bool {
+        now.since(self.0.issued_at) > self.0.age_max_ms / 2
+    }
+
     /// The last moment at which the set may be relied upon.
     pub fn expires_at(&self) -> Timestamp {
         self.0.issued_at.plus(self.0.age_max_ms)
@@ -309,6 +315,11 @@ impl PinnedKeySet {
     /// The installation.
     pub fn realm(&self) -> RealmId {
         self.0.realm
+    }
+
+    /// When the root signed the set.
+    pub fn issued_at(&self) -> Timestamp {
+        self.0.issued_at
     }
 
     /// The number of the set.

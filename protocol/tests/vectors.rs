@@ -22,6 +22,7 @@ use protocol::error::{ErrorCode, ErrorMessage};
 use protocol::frame::frame_header;
 use protocol::hash::{Purpose, derive, mac, tagged};
 use protocol::ids::{Digest, KeyId, MerchantId, PaymentId, QuoteDigest, RealmId, TransactionNumber};
+use protocol::key_set::refresh::{KeySetPart, KeySetParts};
 use protocol::key_set::{AssetEntry, Audience, KeyEntry, KeyRole, KeySet, key_id};
 use protocol::money::{Amount, Asset};
 use protocol::pin::{Modifier, Pin};
@@ -384,6 +385,26 @@ fn key_set() {
             "signed_key_set_for_customers": set(Audience::Customer),
         }),
     );
+}
+
+#[test]
+fn key_set_refresh() {
+    let mut set = KeySet::new(RealmId([7; 16]), Audience::Customer, 4, TIME, 1_000_000);
+    set.keys = (0..64u8).map(|at| KeyEntry::new(KeyRole::Session, [at + 1; 32], TIME, TIME.plus(500_000))).collect();
+    set.assets = vec![AssetEntry { asset: Asset::USD6, exponent: 6 }];
+    let signed = Canonical::encode(&set.sign(&SigningKey::<RootRole>::from_seed([1; 32])).unwrap());
+    let mut parts = KeySetParts::default();
+    let mut exchanges = Vec::new();
+    let whole = loop {
+        let request = parts.next();
+        let part = KeySetPart::of(&signed, request.part).unwrap();
+        exchanges.push(json!({ "request": hex(&request.encode()), "answer": hex(&part.encode()) }));
+        if let Some(whole) = parts.take(part).unwrap() {
+            break whole;
+        }
+    };
+    assert_eq!((whole == signed, exchanges.len()), (true, 2));
+    compare("key_set_refresh.json", &json!({ "signed_key_set": hex(&signed), "exchanges": exchanges }));
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod settlement;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -64,6 +64,10 @@ pub struct Config {
     pub open_requests_per_connection_max: usize,
     /// Unanswered requests of one network address.
     pub open_requests_per_address_max: usize,
+    /// File that opens the protected keys; see `tps key protect`.
+    pub key_file: Option<PathBuf>,
+    /// File with the passphrase that opens the protected keys; see `tps key protect`.
+    pub passphrase_file: Option<PathBuf>,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `tps=debug,info`.
@@ -88,9 +92,36 @@ impl Default for Config {
             connections_max: receive.connections_max,
             open_requests_per_connection_max: receive.open_requests_per_connection_max,
             open_requests_per_address_max: receive.open_requests_per_address_max,
+            key_file: None,
+            passphrase_file: None,
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
+    }
+}
+
+/// Where the secret lies that opens protected keys: [`Config::key_file`] and [`Config::passphrase_file`], read apart from
+/// everything else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default)]
+pub struct SecretFiles {
+    /// See [`Config::key_file`].
+    pub key_file: Option<PathBuf>,
+    /// See [`Config::passphrase_file`].
+    pub passphrase_file: Option<PathBuf>,
+}
+
+impl SecretFiles {
+    /// What the environment names, or else what the configuration `file` names.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`].
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let extract = |figment: Figment| -> Result<Self, ConfigError> {
+            figment.extract().map_err(|error| ConfigError::Value(describe(error)))
+        };
+        let named = extract(Figment::from(Env::prefixed("TPS_").only(&["key_file", "passphrase_file"])))?;
+        if named == Self::default() { extract(Figment::from(Toml::file(file))) } else { Ok(named) }
     }
 }
 
@@ -248,6 +279,7 @@ impl Config {
             open_requests_per_connection_max: self.open_requests_per_connection_max,
             open_requests_per_address_max: self.open_requests_per_address_max,
             frames,
+            key_set: None,
         }
     }
 }
@@ -310,6 +342,11 @@ pub const CONFIG_TEMPLATE: &str = "\
 #connections_max = 20000
 #open_requests_per_connection_max = 4096
 #open_requests_per_address_max = 65536
+
+# What opens the keys where `tps key protect` sealed them: a file, for the server's user alone (or TPS_KEY_FILE,
+# TPS_PASSPHRASE_FILE, the systemd credential tps-key, or the passphrase typed at the terminal).
+# key_file = \"/etc/quittance/tps.key\"
+# passphrase_file = \"/etc/quittance/tps.passphrase\"
 
 # Logs go to standard error: \"text\" or \"json\"; error, warn, info, debug, trace or a filter such as \"tps=debug,info\".
 #log_format = \"text\"

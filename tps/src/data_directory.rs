@@ -3,11 +3,12 @@
 //! ```text
 //! realm.toml      fixed by `tps init`: realm, root public key, shards, assets, lifetimes of keys
 //! tps.toml        configuration, for people to edit
-//! keys/           one file per secret key, mode 600; root.toml belongs on another machine
+//! keys/           one file per secret key, mode 600, sealed if there is identity.toml; root.toml belongs on another machine
 //! key-sets/       what customers and merchants pin, signed by the root
 //! ledger/         the database
 //! settlements/    pages of settlement reports, by cycle and merchant
 //! funding/        instructions of the funding agency and lists of payouts
+//! checkpoint/     a copy of the ledger while a backup is made of it
 //! admin.sock      where a running server takes the operator's commands
 //! ```
 
@@ -15,12 +16,15 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use protocol::ids::RealmId;
 use protocol::key_set::AssetEntry;
 use protocol::money::Asset;
 use protocol::time::{DAY_MS, Timestamp};
 use zeroize::Zeroizing;
+
+use crate::keys::Vault;
 
 /// Format of the files this program writes.
 pub const FORMAT: u16 = 1;
@@ -84,12 +88,14 @@ impl DataError {
 #[derive(Debug, Clone)]
 pub struct DataDirectory {
     path: PathBuf,
+    vault: Arc<Vault>,
 }
 
 impl DataDirectory {
     /// The paths at `path`; nothing is looked at.
     pub fn at(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        let vault = Arc::new(Vault::at(path.join("keys"), path.join("tps.toml")));
+        Self { path: path.to_owned(), vault }
     }
 
     /// The directory at `path`, which must have been initialised and be closed to others.
@@ -121,6 +127,11 @@ impl DataDirectory {
         self.path.join("tps.toml")
     }
 
+    /// What opens and seals the keys; shared by all clones, so that a passphrase is asked for once.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
     /// Directory of the key files.
     pub fn keys(&self) -> PathBuf {
         self.path.join("keys")
@@ -144,6 +155,11 @@ impl DataDirectory {
     /// The folder of the file-based funding adapter.
     pub fn funding(&self) -> PathBuf {
         self.path.join("funding")
+    }
+
+    /// Directory of a copy of the ledger while a backup is made of it.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoint")
     }
 
     /// The socket of a running server, for the operator's commands.

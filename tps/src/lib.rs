@@ -6,6 +6,8 @@
 
 pub mod admin;
 pub mod audit;
+#[cfg(feature = "rocksdb")]
+pub mod backup;
 pub mod book;
 pub mod cli;
 pub mod config;

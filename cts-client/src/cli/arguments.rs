@@ -159,6 +159,18 @@ pub(super) enum Command {
         /// The key set's file.
         file: PathBuf,
     },
+    /// The pinned keys of the TPS.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+/// What to do with the pinned keys.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Show the pinned key set.
+    Show,
+    /// Fetch the newest key set from the TPS; payments do so by themselves when it is due.
+    Refresh,
 }
 
 fn item(text: &str) -> Result<(String, u32), String> {

@@ -15,7 +15,7 @@ use protocol::ids::TransactionNumber;
 use protocol::purchase::Address;
 use serde_json::{Value, json};
 
-use super::arguments::{Arguments, Command, PinArguments};
+use super::arguments::{Arguments, Command, KeysCommand, PinArguments};
 use super::output::{self, Exit, Output};
 use super::pin;
 
@@ -74,6 +74,19 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         Command::KeySet { file } => {
             let number = wallet::import_key_set(&arguments.dir, &wallet::read_message_file(file)?)?;
             output.result(&format!("key set {number} is pinned"), &json!({ "key_set": number }));
+            Ok(Exit::Done)
+        }
+        Command::Keys(KeysCommand::Show) => {
+            let (text, value) = output::key_set(&wallet::pinned_key_set(&arguments.dir)?, cts_client::clock::now());
+            output.result(&text, &value);
+            Ok(Exit::Done)
+        }
+        Command::Keys(KeysCommand::Refresh) => {
+            let wallet = session.open()?;
+            let set = wallet.refresh_key_set().await?;
+            wallet.close().await;
+            let (text, value) = output::key_set(&set, cts_client::clock::now());
+            output.result(&text, &value);
             Ok(Exit::Done)
         }
     }

@@ -7,8 +7,10 @@ use cts_client::store::{Outcome, OutcomeKind, PurchaseRecord};
 use cts_client::{Quoted, Receipt, Status};
 use protocol::customer::payment::PaymentRefused;
 use protocol::customer::purchase::PurchaseState;
+use protocol::key_set::{KeyEntry, PinnedKeySet};
 use protocol::money::format;
 use protocol::response::Reason;
+use protocol::time::Timestamp;
 use serde_json::{Value, json};
 
 /// How the command ended; `cts --help` lists them.
@@ -98,6 +100,48 @@ pub(super) fn quote(quoted: &Quoted) -> (String, Value) {
         "merchant": quote.merchant, "merchant_name": certificate.name(), "number": quote.number, "items": quote.items,
         "total": quote.total, "total_text": total, "asset": quote.asset.to_string(), "goods": quote.goods,
         "expires_at": quote.expires_at, "quote_digest": quote.digest(),
+    });
+    (text, value)
+}
+
+pub(super) fn key_set(set: &PinnedKeySet, now: Timestamp) -> (String, Value) {
+    let standing = match set.session_key(now) {
+        Ok(_) if set.is_ageing(now) => "ageing: the next payment fetches a newer one",
+        Ok(_) => "in force",
+        Err(_) => "outdated: the next payment fetches a newer one, or run `cts keys refresh`",
+    };
+    let mut text = format!(
+        "key set {} of realm {}: {standing}\nissued  {}\nuntil   {}",
+        set.number(),
+        set.realm(),
+        set.issued_at(),
+        set.expires_at()
+    );
+    let role = |key: &KeyEntry| format!("{:?}", key.role).to_lowercase();
+    for key in set.keys() {
+        let revoked = if key.revoked { "  REVOKED" } else { "" };
+        text.push_str(&format!(
+            "\n{:<11} {}  from {} until {}{revoked}",
+            role(key),
+            key.id,
+            key.valid_from,
+            key.valid_until
+        ));
+    }
+    let keys: Vec<Value> = set
+        .keys()
+        .iter()
+        .map(|key| {
+            json!({
+                "role": role(key), "key": key.id, "valid_from": key.valid_from, "valid_until": key.valid_until,
+                "revoked": key.revoked,
+            })
+        })
+        .collect();
+    let usable = set.session_key(now).is_ok();
+    let value = json!({
+        "key_set": set.number(), "realm": set.realm(), "issued_at": set.issued_at(), "expires_at": set.expires_at(),
+        "ageing": set.is_ageing(now), "usable": usable, "keys": keys,
     });
     (text, value)
 }

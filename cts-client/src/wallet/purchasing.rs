@@ -173,7 +173,7 @@ impl Wallet {
         let run = self.run(number, &BuyOptions::default())?;
         let purchase = &run.record.purchase;
         let certificate = run.client.certificate().await?;
-        let certificate = purchase.check_certificate(&certificate, &self.0.payer.key_set(), clock::now())?;
+        let certificate = purchase.check_certificate(&certificate, &self.0.payer.key_sets.current(), clock::now())?;
         let (asked, session) = purchase.ask_refund(&certificate, clock::ephemeral())?;
         let answer = run.client.post("renegotiate", &asked.encode()).await?;
         Ok(Purchase::refund_status(&answer, &asked, &session)?)
@@ -372,7 +372,7 @@ impl Run<'_> {
     async fn renegotiate(&mut self) -> Result<(), CtsError> {
         self.renegotiated = true;
         let certificate = self.client.certificate().await?;
-        let keys = self.wallet.0.payer.key_set();
+        let keys = self.wallet.0.payer.key_sets.current();
         let certificate = self.record.purchase.check_certificate(&certificate, &keys, clock::now())?;
         let message = self.record.purchase.renegotiate(&certificate, clock::ephemeral())?;
         self.store()?;

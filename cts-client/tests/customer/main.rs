@@ -5,6 +5,7 @@
 mod anonymity;
 mod command_line;
 mod crashes;
+mod key_sets;
 mod payments;
 mod purchases;
 mod secrets;

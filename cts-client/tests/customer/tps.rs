@@ -13,6 +13,7 @@ use protocol::enrolment::{Activation, ActivationAnswer, ActivationCode, Enrolmen
 use protocol::error::{ErrorCode, ErrorMessage};
 use protocol::frame::{Frame, MessageType, frame_header};
 use protocol::ids::{AccountId, Digest, InstrumentId};
+use protocol::key_set::refresh::{KeySetPart, KeySetRequest};
 use protocol::key_set::{Audience, KeyRole, key_id};
 use protocol::ledger::account::Account;
 use protocol::ledger::decision::{Asked, Authentication, Decision, Facts, MerchantStanding, decide};
@@ -62,6 +63,12 @@ pub(crate) struct State {
     pub(crate) in_flight: usize,
     pub(crate) in_flight_most: usize,
     pub(crate) activations: usize,
+    /// What is given to whoever asks for the newest key set.
+    pub(crate) key_set: Option<Vec<u8>>,
+    /// How often a key set was asked for.
+    pub(crate) key_set_requests: usize,
+    /// The secret session key.
+    pub(crate) session_secret: [u8; 32],
 }
 
 #[derive(Clone)]
@@ -72,9 +79,8 @@ pub(crate) struct Tps {
     realm: Arc<Realm>,
 }
 
-fn session_secret() -> AgreementSecret {
-    AgreementSecret::from_random([0xf6; 32])
-}
+/// The session key of `mts_plugin::fixtures`.
+const SESSION_SECRET: [u8; 32] = [0xf6; 32];
 
 impl Tps {
     pub(crate) fn start(realm: Arc<Realm>) -> Self {
@@ -101,6 +107,9 @@ impl Tps {
             in_flight: 0,
             in_flight_most: 0,
             activations: 0,
+            key_set: None,
+            key_set_requests: 0,
+            session_secret: SESSION_SECRET,
         };
         let tps =
             Self { state: Arc::new(Mutex::new(state)), endpoint, certificate: certified.cert.der().to_vec(), realm };
@@ -181,6 +190,14 @@ impl Tps {
         if MessageType::of(message) == Ok(MessageType::Activation) {
             return Some(self.activate(message));
         }
+        if MessageType::of(message) == Ok(MessageType::KeySetRequest) {
+            let mut state = self.state();
+            state.key_set_requests += 1;
+            let request = KeySetRequest::decode(message).unwrap();
+            let part = state.key_set.as_ref().and_then(|set| KeySetPart::of(set, request.part));
+            let busy = || ErrorMessage::new(ErrorCode::Overloaded, 10).to_bytes();
+            return Some(part.map_or_else(busy, |part| part.encode()));
+        }
         let delay = {
             let mut state = self.state();
             state.requests.push(message.to_vec());
@@ -220,7 +237,9 @@ impl Tps {
         state.activations += 1;
         let refused = ErrorMessage::new(ErrorCode::ActivationRefused, 0).to_bytes();
         let Ok(activation) = Activation::decode(message) else { return refused };
-        let Ok(opened) = activation.open(REALM, &session_secret()) else { return refused };
+        let Ok(opened) = activation.open(REALM, &AgreementSecret::from_random(state.session_secret)) else {
+            return refused;
+        };
         let right = opened.code.is_that_of(&ActivationCode::from_random(CODE).hash());
         let Some(enrolled) = state.enrolled.get_mut(&opened.instrument).filter(|_| right) else { return refused };
         let same = |(key, device): &(CustomerKey, [u8; 32])| {
@@ -241,7 +260,10 @@ impl State {
             Ok(request) => request,
             Err(code) => return ErrorMessage::new(code, 0).to_bytes(),
         };
-        let secret = session_secret();
+        let secret = AgreementSecret::from_random(self.session_secret);
+        if request.open.key != key_id(KeyRole::Session, &secret.public().0) {
+            return ErrorMessage::new(ErrorCode::UnknownKey, 0).to_bytes();
+        }
         let session = PaymentSession::for_processor(&secret, &secret.public(), &request.ephemeral).unwrap();
         let half = match request.open(&session) {
             Ok(half) => half,

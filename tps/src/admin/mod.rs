@@ -8,7 +8,7 @@ pub mod server;
 pub mod settlement;
 pub mod views;
 
-use protocol::ids::{AccountId, InstrumentId, MerchantId};
+use protocol::ids::{AccountId, InstrumentId, MerchantId, RealmId};
 use protocol::money::Asset;
 use protocol::time::Timestamp;
 use zeroize::Zeroize;
@@ -172,6 +172,8 @@ pub enum AdminRequest {
     },
     /// Settlement of merchants.
     Settlement(settlement::SettlementCommand),
+    /// Makes a copy of the ledger at [`crate::data_directory::DataDirectory::checkpoint`], for a backup.
+    Checkpoint,
     /// Takes keys and configuration anew.
     Reload,
     /// Answers what is open and ends.
@@ -253,6 +255,15 @@ pub enum AdminResponse {
     Audit(AuditReport),
     /// Of settlement.
     Settlement(settlement::SettlementAnswer),
+    /// A copy of the ledger was made.
+    Checkpoint {
+        /// The installation.
+        realm: RealmId,
+        /// Number of its last commit.
+        commit: u64,
+        /// Value of the hash chain after that commit, hexadecimal.
+        chain: String,
+    },
     /// Done; nothing to tell.
     Done,
 }

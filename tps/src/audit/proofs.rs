@@ -1,10 +1,10 @@
 //! Every stored proof, rebuilt and verified as a merchant would verify it.
 
 use protocol::ids::KeyId;
-use protocol::key_set::PinnedKeySet;
+use protocol::key_set::{KeyRole, PinnedKeySet};
 use protocol::ledger::instrument::Place;
 use protocol::proof::tree::Tree;
-use protocol::proof::verify::Verifier;
+use protocol::proof::verify::{ProofKey, Verifier};
 use protocol::proof::{Outcome, Proof};
 
 use super::{AuditReport, Books};
@@ -28,8 +28,15 @@ pub(super) fn verify_all(
     keys: &PinnedKeySet,
     report: &mut AuditReport,
 ) -> Result<(), AdminError> {
+    // Revoked keys, too: what they signed before that is in this log, whoever may have signed elsewhere with them since.
+    let keys = keys.keys().iter().filter(|key| key.role == KeyRole::Proof).map(|key| ProofKey {
+        id: key.id,
+        public: key.public,
+        valid_from: key.valid_from,
+        valid_until: key.valid_until,
+    });
     // One header at a time is enough: payments come in the order of their batches.
-    let mut verifier = Verifier::new(realm.realm, keys.proof_keys(), 1);
+    let mut verifier = Verifier::new(realm.realm, keys, 1);
     let mut open: Option<OpenBatch> = None;
     let mut unreadable: Vec<Place> = Vec::new();
     reader.for_each_payment(&mut |place, record| {

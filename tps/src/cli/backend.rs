@@ -11,8 +11,9 @@ use crate::data_directory::DataDirectory;
 use crate::keys::KeyRing;
 use crate::operator::Operator;
 use crate::operator::installation::{InstallError, open_ledger};
-use crate::pipeline::clock::wall_clock;
 use crate::pipeline::{Engine, EngineConfig};
+#[cfg(feature = "rocksdb")]
+use crate::store::CheckpointView;
 use crate::store::{Store, StoreError};
 
 /// How long to wait for a server that has the database already but not yet its socket, or the other way round at its end.
@@ -46,6 +47,24 @@ pub(super) fn call_server(data: &DataDirectory, request: &AdminRequest) -> Resul
     match AdminClient::connect(&data.admin_socket()?)? {
         Some(mut client) => client.call(request).map(Some),
         None => Ok(None),
+    }
+}
+
+/// Has a checkpoint of the ledger made, by the running server or here.
+#[cfg(feature = "rocksdb")]
+pub(super) fn checkpoint(data: &DataDirectory) -> Result<CheckpointView, AdminError> {
+    match reach(data)? {
+        Reached::Database(store) => Ok(store.reader().checkpoint(&data.checkpoint())?),
+        Reached::Server(mut client) => match client.call(&AdminRequest::Checkpoint)? {
+            AdminResponse::Checkpoint { realm, commit, chain } => {
+                let mut value = [0; 32];
+                let odd =
+                    |_| AdminError::new(AdminErrorCode::Unavailable, "the server told a chain value that is none");
+                hex::decode_to_slice(&chain, &mut value).map_err(odd)?;
+                Ok(CheckpointView { realm, commit, chain: value })
+            }
+            _ => Err(AdminError::new(AdminErrorCode::Unavailable, "the server answered something else")),
+        },
     }
 }
 
@@ -92,7 +111,7 @@ fn on_database<T>(
     if store.reader().realm()? != realm.realm {
         return Err(AdminError::new(AdminErrorCode::Store, crate::serve::ServeError::OtherRealm.to_string()));
     }
-    let keys = KeyRing::load(data)?.administration_keys(realm.realm, wall_clock())?;
+    let keys = KeyRing::administration_keys(realm.realm)?;
     let engine_config = EngineConfig { workers: 1, ..config.engine(realm.shards) };
     let engine = Arc::new(Engine::start(store, keys, engine_config)?);
     let operator = Operator::new(engine, data.clone(), realm, &config, None);

@@ -68,7 +68,7 @@ fn check(context: &Context, data: &DataDirectory) -> Result<(), AdminError> {
     data.admin_socket()?;
     let ring = KeyRing::load(data)?;
     ring.engine_keys(realm.realm, wall_clock())?;
-    TlsKey::load(&data.keys())?;
+    TlsKey::load(data)?;
     let sets = issued(data)?;
     let places = listeners(&config)?;
     let told: Vec<_> =

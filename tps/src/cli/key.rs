@@ -11,10 +11,11 @@ use protocol::time::Timestamp;
 use serde_json::json;
 
 use super::output::{NewFile, table};
+use super::secret::SecretFlags;
 use super::{Context, backend};
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest};
 use crate::data_directory::{DataDirectory, Realm};
-use crate::keys::{self, Issued, KeyError, KeyFile, KeyRing, RotationStart, role_name};
+use crate::keys::{self, Issued, KeyError, KeyFile, KeyRing, KeySecret, RotationStart, role_name};
 use crate::pipeline::clock::wall_clock;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -71,6 +72,25 @@ pub(super) enum KeyCommand {
         #[arg(long, value_name = "FILE")]
         root: Option<PathBuf>,
     },
+    /// Encrypt every secret file in place, or encrypt them for another passphrase or key file
+    Protect {
+        #[command(flatten)]
+        secret: SecretFlags,
+        /// The root key, where it is kept elsewhere: it is encrypted, too
+        #[arg(long, value_name = "FILE")]
+        root: Option<PathBuf>,
+    },
+    /// Write every secret file in clear again
+    Unprotect {
+        /// The root key, where it is kept elsewhere: it is written in clear, too
+        #[arg(long, value_name = "FILE")]
+        root: Option<PathBuf>,
+    },
+    /// Make a key file that opens protected keys or backups
+    NewKeyFile {
+        /// The new file
+        file: PathBuf,
+    },
     /// Write the signed key set that customers or merchants pin
     Export {
         /// Who it is for
@@ -83,11 +103,23 @@ pub(super) enum KeyCommand {
 
 impl KeyCommand {
     pub(super) fn run(self, context: &Context) -> Result<(), AdminError> {
+        if let Self::NewKeyFile { file } = &self {
+            return new_key_file(context, file);
+        }
         let data = context.data()?;
         let realm = data.realm()?;
         let now = wall_clock();
         match self {
+            Self::NewKeyFile { .. } => {}
             Self::List => list(context, &data, &realm, now)?,
+            Self::Protect { secret, root } => {
+                protect(context, &data, &secret.wanted(true, "the keys")?, root.as_deref())?
+            }
+            Self::Unprotect { root } => {
+                let replaced = data.vault().unprotect(root.as_deref())?;
+                let text = "The keys lie in clear: whoever can read this directory or a backup of it has them.\n";
+                context.output.told(&json!({ "result": "unprotected", "files": replaced }), text);
+            }
             Self::Export { audience, file } => export(context, &data, &realm, audience, &file, now)?,
             Self::Rotate { role, at_once, root } => {
                 let start = if at_once { RotationStart::AtOnce } else { RotationStart::WhenKnown };
@@ -126,6 +158,32 @@ impl KeyCommand {
     }
 }
 
+fn new_key_file(context: &Context, file: &Path) -> Result<(), AdminError> {
+    let (text, recipient) = KeySecret::new_key_file(wall_clock());
+    NewFile::create(file)?.keep(text.as_bytes())?;
+    let told = json!({ "result": "key-file", "file": file, "recipient": recipient });
+    let text = format!(
+        "key file   {}\nrecipient  {recipient}\n\nKeep a copy elsewhere: nothing else opens what is protected with it.\n",
+        file.display()
+    );
+    context.output.told(&told, &text);
+    Ok(())
+}
+
+fn protect(context: &Context, data: &DataDirectory, secret: &KeySecret, root: Option<&Path>) -> Result<(), AdminError> {
+    let replaced = data.vault().protect(secret, root)?;
+    let listed: String = replaced.iter().map(|path| format!("encrypted  {}\n", path.display())).collect();
+    let listed = if replaced.is_empty() { "Nothing was left to encrypt.\n".to_owned() } else { listed };
+    let text = format!(
+        "{listed}\nThe keys are protected with {}. Keep a copy of it elsewhere, and name its file in tps.toml\n\
+         (`passphrase_file` or `key_file`) before the server takes its keys anew. What the disk held in clear\n\
+         before may still be found on it: `tps key rotate` makes keys that never lay there in clear.\n",
+        secret.origin()
+    );
+    context.output.told(&json!({ "result": "protected", "files": replaced }), &text);
+    Ok(())
+}
+
 fn issued_text(issued: &Issued) -> String {
     format!(
         "key sets    number {}, to be relied upon until {}\n\n\
@@ -135,11 +193,16 @@ fn issued_text(issued: &Issued) -> String {
 }
 
 /// A running server takes the keys anew; where none runs, the next one does.
-fn tell_server(data: &DataDirectory) -> Result<&'static str, AdminError> {
+fn tell_server(data: &DataDirectory) -> Result<String, AdminError> {
     match backend::call_server(data, &AdminRequest::Reload) {
-        Ok(Some(_)) => Ok("The running server takes its keys anew.\n"),
-        Ok(None) => Ok(""),
-        Err(error) if error.code == AdminErrorCode::Refused => Ok("The running `tps dev` goes on with its old keys.\n"),
+        Ok(Some(_)) => Ok("The running server takes its keys anew.\n".to_owned()),
+        Ok(None) => Ok(String::new()),
+        Err(error) if error.code == AdminErrorCode::Refused => {
+            Ok("The running `tps dev` goes on with its old keys.\n".to_owned())
+        }
+        Err(error) if error.code == AdminErrorCode::Keys => {
+            Ok(format!("The running server goes on with its old keys: {error}\n"))
+        }
         Err(error) => Err(error),
     }
 }
@@ -178,7 +241,7 @@ fn list(context: &Context, data: &DataDirectory, realm: &Realm, now: Timestamp) 
         .collect();
     let told = json!({
         "result": "keys", "realm": realm.realm, "root_public": realm.root, "root_key_here": root_here, "keys": listed,
-        "key_set": issued,
+        "key_set": issued, "keys_protected": data.vault().is_protected(),
     });
     let mut rows = vec![["ROLE", "KEY", "STAGE", "FROM", "UNTIL"].map(str::to_owned).to_vec()];
     for key in ring.keys() {
@@ -191,12 +254,13 @@ fn list(context: &Context, data: &DataDirectory, realm: &Realm, now: Timestamp) 
         "its secret is kept elsewhere"
     };
     let text = format!(
-        "{}\nroot      {} ({kept})\nrealm     {}\nkey sets  number {}, to be relied upon until {}\n",
+        "{}\nroot      {} ({kept})\nrealm     {}\nkey sets  number {}, to be relied upon until {}\nat rest   {}\n",
         table(&rows),
         realm.root,
         realm.realm,
         issued.number,
-        issued.expires_at_ms
+        issued.expires_at_ms,
+        if data.vault().is_protected() { "protected" } else { "in clear: `tps key protect` encrypts the keys" },
     );
     context.output.told(&told, &text);
     Ok(())

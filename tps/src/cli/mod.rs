@@ -5,6 +5,8 @@
 
 mod account;
 mod backend;
+#[cfg(feature = "rocksdb")]
+mod backup;
 mod config;
 mod funding;
 mod import;
@@ -12,6 +14,7 @@ mod instrument;
 mod key;
 mod merchant;
 mod output;
+mod secret;
 mod server;
 mod settlement;
 mod top;
@@ -82,6 +85,10 @@ enum Command {
     /// The funding agency's side: its key and its instructions
     #[command(subcommand)]
     Funding(funding::FundingCommand),
+    /// Copies of everything, encrypted: make, check, restore
+    #[cfg(feature = "rocksdb")]
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// What the server does, sums of money, and what needs attention
     Status,
     /// Watch the running server: rates, queues and latencies, every second
@@ -152,6 +159,8 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
         Command::Key(command) => command.run(context)?,
         Command::Settlement(command) => command.run(context)?,
         Command::Funding(command) => command.run(context)?,
+        #[cfg(feature = "rocksdb")]
+        Command::Backup(command) => return command.run(context),
         Command::Status => context.output.response(&backend::call(context, AdminRequest::Status)?),
         Command::Audit { proofs } => {
             let response = backend::call(context, AdminRequest::Audit { proofs })?;

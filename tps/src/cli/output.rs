@@ -135,6 +135,7 @@ fn describe(response: &AdminResponse) -> String {
             facts(&counted.counters.iter().map(|(name, count)| (name.as_str(), count.to_string())).collect::<Vec<_>>())
         }
         AdminResponse::Audit(report) => describe_audit(report),
+        AdminResponse::Checkpoint { commit, .. } => facts(&[("checkpoint", format!("commit {commit}"))]),
         AdminResponse::Done => "Done.\n".to_owned(),
     }
 }

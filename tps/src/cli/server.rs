@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::secret::SecretFlags;
 use super::values::parse_asset;
 use super::{Context, backend};
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest};
 use crate::config::{LogFormat, Overrides};
 use crate::data_directory::RealmAsset;
-use crate::operator::installation::{self, InstallError, InstallOptions, install};
+use crate::operator::installation::{self, InstallError, InstallOptions, install_protected};
 use crate::pipeline::clock::wall_clock;
 use crate::serve::{self, ServeError, ServeOptions, start_logging};
 
@@ -56,12 +57,16 @@ pub(super) struct Init {
     directory: Option<PathBuf>,
     #[command(flatten)]
     fixed: Fixed,
+    #[command(flatten)]
+    secret: SecretFlags,
 }
 
 impl Init {
     pub(super) fn run(self, context: &Context) -> Result<(), AdminError> {
         let path = self.directory.unwrap_or_else(|| context.data_path());
-        let made = install(&path, &self.fixed.options(), wall_clock()).map_err(|error| {
+        let secret = self.secret.secret()?;
+        let made = install_protected(&path, &self.fixed.options(), secret.as_ref(), wall_clock());
+        let made = made.map_err(|error| {
             let code = match &error {
                 InstallError::OutOfRange { .. } => AdminErrorCode::BadInput,
                 InstallError::Keys(_) => AdminErrorCode::Keys,
@@ -72,14 +77,22 @@ impl Init {
         let (data, root_key) = (made.data.path().display(), made.root_key.display());
         let told = json!({
             "result": "initialised", "data": made.data.path(), "realm": made.realm.realm, "root_public": made.realm.root,
-            "root_key_file": made.root_key,
+            "root_key_file": made.root_key, "keys_protected": secret.is_some(),
         });
+        let kept = match &secret {
+            Some(secret) => format!(
+                "The keys are protected with {}: keep a copy of it elsewhere, and name its file in\ntps.toml. \
+                 Nobody can use these keys without it.\n\n",
+                secret.origin()
+            ),
+            None => String::new(),
+        };
         let assets: Vec<String> =
             made.realm.assets.iter().map(|asset| format!("{} ({} decimals)", asset.code, asset.exponent)).collect();
         let text = format!(
             "Made a TPS in {data}\n\
              \x20 realm   {}\n  root    {}\n  assets  {}\n\n\
-             The root key {root_key} signs key sets and nothing else. Move it to another machine\n\
+             {kept}The root key {root_key} signs key sets and nothing else. Move it to another machine\n\
              now; `tps key rotate`, `revoke` and `reissue` take it with --root FILE.\n\n\
              Next: set `public_addresses` in {}, then\n  tps --data {data} serve\n",
             made.realm.realm,

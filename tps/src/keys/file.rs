@@ -1,4 +1,4 @@
-//! One key in one file: TOML, mode 600.
+//! One key in one file: TOML, mode 600. Where the keys are protected its seed is sealed; everything else is public.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,18 @@ use protocol::signature::{CertificateRole, DeskRole, ProofRole, RootRole, Signin
 use protocol::time::Timestamp;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::KeyError;
+use super::secret::{self, KeySecret};
+use super::{KeyError, Vault};
 use crate::data_directory::{FORMAT, read_private, write_private};
+
+/// The secret of a key.
+#[derive(Clone)]
+pub enum Seed {
+    /// In clear; overwritten when dropped.
+    Open(Zeroizing<[u8; 32]>),
+    /// Sealed, as armored text: for the directory's identity, or the root's for a passphrase or key file.
+    Sealed(String),
+}
 
 /// A key as its file holds it. The secret is overwritten when this is dropped.
 pub struct KeyFile {
@@ -19,7 +29,7 @@ pub struct KeyFile {
     /// The public key.
     pub public: [u8; 32],
     /// The secret; `None` once it was destroyed.
-    pub seed: Option<Zeroizing<[u8; 32]>>,
+    pub seed: Option<Seed>,
     /// From when it is used.
     pub valid_from: Timestamp,
     /// Until when it is used.
@@ -64,7 +74,14 @@ impl KeyFile {
     pub fn generate(role: KeyRole, valid_from: Timestamp, valid_until: Timestamp) -> Result<Self, KeyError> {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(&mut seed[..]).map_err(|_| KeyError::NoRandomness)?;
-        Ok(Self { role, public: public_of(role, &seed), seed: Some(seed), valid_from, valid_until, revoked: false })
+        Ok(Self {
+            role,
+            public: public_of(role, &seed),
+            seed: Some(Seed::Open(seed)),
+            valid_from,
+            valid_until,
+            revoked: false,
+        })
     }
 
     /// Names the key.
@@ -111,13 +128,81 @@ impl KeyFile {
         text.push_str(&format!("public = \"{}\"\n", hex::encode(self.public)));
         text.push_str(&format!("valid_from_ms = {}\nvalid_until_ms = {}\n", self.valid_from.0, self.valid_until.0));
         text.push_str(&format!("revoked = {}\n", self.revoked));
-        if let Some(seed) = &self.seed {
-            let seed = Zeroizing::new(hex::encode(&seed[..]));
-            text.push_str("seed = \"");
-            text.push_str(&seed);
-            text.push_str("\"\n");
+        match &self.seed {
+            Some(Seed::Open(seed)) => {
+                let seed = Zeroizing::new(hex::encode(&seed[..]));
+                text.push_str("seed = \"");
+                text.push_str(&seed);
+                text.push_str("\"\n");
+            }
+            Some(Seed::Sealed(sealed)) => text.push_str(&format!("sealed = \"\"\"\n{sealed}\"\"\"\n")),
+            None => {}
         }
         text
+    }
+
+    /// Whether the secret is there in clear.
+    pub fn is_open(&self) -> bool {
+        matches!(self.seed, Some(Seed::Open(_)))
+    }
+
+    /// The secret, opened with `vault` where it is sealed; `None` once it was destroyed. `path` names the file in messages.
+    ///
+    /// # Errors
+    /// [`KeyError`] where it cannot be opened, or does not belong to the public key.
+    pub fn secret(&self, vault: &Vault, path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, KeyError> {
+        let sealed = match &self.seed {
+            None => return Ok(None),
+            Some(Seed::Open(seed)) => return Ok(Some(seed.clone())),
+            Some(Seed::Sealed(sealed)) => sealed,
+        };
+        let opened = match self.role {
+            KeyRole::Root => vault.open_root(sealed, path)?,
+            _ => vault.open(sealed.as_bytes(), path)?,
+        };
+        let damaged = |detail: &str| KeyError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
+        let mut seed = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(&opened[..], &mut seed[..]).map_err(|_| damaged("`sealed` holds no seed"))?;
+        if public_of(self.role, &seed) != self.public {
+            return Err(damaged("`public` does not belong to the sealed seed"));
+        }
+        Ok(Some(seed))
+    }
+
+    /// The key as it is to be written into a directory: sealed where that is protected.
+    ///
+    /// # Errors
+    /// [`KeyError`] where the protection cannot be read.
+    pub fn protected(self, vault: &Vault) -> Result<Self, KeyError> {
+        let Some(Seed::Open(seed)) = &self.seed else { return Ok(self) };
+        let sealed = vault.seal(Zeroizing::new(hex::encode(&seed[..])).as_bytes())?;
+        Ok(match sealed {
+            Some(sealed) => Self { seed: Some(Seed::Sealed(sealed)), ..self },
+            None => self,
+        })
+    }
+
+    /// The key with its secret in clear.
+    pub(super) fn opened(&self, vault: &Vault, path: &Path) -> Result<Self, KeyError> {
+        Ok(Self { seed: self.secret(vault, path)?.map(Seed::Open), ..*self })
+    }
+
+    /// The key sealed for a passphrase or key file itself: the root's.
+    pub(crate) fn sealed_for(&self, secret: &KeySecret, vault: &Vault, path: &Path) -> Result<Self, KeyError> {
+        let seed = self.secret(vault, path)?;
+        let sealed = seed.map(|seed| {
+            Seed::Sealed(secret::seal(secret.encryptor(), Zeroizing::new(hex::encode(&seed[..])).as_bytes()))
+        });
+        Ok(Self { seed: sealed, ..*self })
+    }
+
+    /// Whether there is no secret that anything but `secret` opens.
+    pub(super) fn is_sealed_for(&self, secret: &KeySecret) -> bool {
+        match &self.seed {
+            None => true,
+            Some(Seed::Open(_)) => false,
+            Some(Seed::Sealed(sealed)) => secret::open(&*secret.identity(), sealed.as_bytes()).is_ok(),
+        }
     }
 
     /// Reads a key file.
@@ -136,7 +221,11 @@ impl KeyFile {
         if expected.is_some_and(|expected| expected != raw.role) {
             return Err(damaged(&format!("it holds a {} key", role_name(raw.role))));
         }
-        let seed = raw.seed.map(|seed| seed.0);
+        let seed = match (raw.seed, &raw.sealed) {
+            (Some(_), Some(_)) => return Err(damaged("it has both `seed` and `sealed`")),
+            (Some(seed), None) => Some(seed.0),
+            (None, _) => None,
+        };
         let mut public = [0; 32];
         hex::decode_to_slice(&raw.public, &mut public).map_err(|_| damaged("`public` is not a public key"))?;
         if seed.as_ref().is_some_and(|seed| public_of(raw.role, seed) != public) {
@@ -146,6 +235,7 @@ impl KeyFile {
             return Err(damaged("`id` does not belong to `public`"));
         }
         let (valid_from, valid_until) = (Timestamp(raw.valid_from_ms), Timestamp(raw.valid_until_ms));
+        let seed = seed.map(Seed::Open).or(raw.sealed.map(Seed::Sealed));
         Ok(Self { role: raw.role, public, seed, valid_from, valid_until, revoked: raw.revoked })
     }
 }
@@ -160,30 +250,31 @@ struct Raw {
     valid_from_ms: u64,
     valid_until_ms: u64,
     revoked: bool,
-    seed: Option<Seed>,
+    seed: Option<ClearSeed>,
+    sealed: Option<String>,
 }
 
 /// Thirty-two secret bytes in hexadecimal. No copy of the text outlives the reading.
-struct Seed(Zeroizing<[u8; 32]>);
+struct ClearSeed(Zeroizing<[u8; 32]>);
 
-impl<'de> serde::Deserialize<'de> for Seed {
+impl<'de> serde::Deserialize<'de> for ClearSeed {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
 
         impl serde::de::Visitor<'_> for Visitor {
-            type Value = Seed;
+            type Value = ClearSeed;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("64 hexadecimal digits")
             }
 
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Seed, E> {
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ClearSeed, E> {
                 let mut seed = Zeroizing::new([0; 32]);
                 hex::decode_to_slice(text, &mut seed[..]).map_err(|_| E::custom("not a seed"))?;
-                Ok(Seed(seed))
+                Ok(ClearSeed(seed))
             }
 
-            fn visit_string<E: serde::de::Error>(self, mut text: String) -> Result<Seed, E> {
+            fn visit_string<E: serde::de::Error>(self, mut text: String) -> Result<ClearSeed, E> {
                 let seed = self.visit_str(&text);
                 text.zeroize();
                 seed
@@ -203,6 +294,11 @@ mod tests {
         KeyFile::generate(role, Timestamp(1_000), Timestamp(2_000)).unwrap()
     }
 
+    fn seed(key: &KeyFile) -> [u8; 32] {
+        let Some(Seed::Open(seed)) = &key.seed else { panic!("the seed is open") };
+        **seed
+    }
+
     #[test]
     fn keys_of_every_role_round_trip() {
         let directory = tempfile::tempdir().unwrap();
@@ -211,9 +307,9 @@ mod tests {
             let path = key.path(directory.path());
             key.save(&path).unwrap();
             let loaded = KeyFile::load(&path, Some(role)).unwrap();
-            assert_eq!((loaded.entry(), loaded.seed.as_deref()), (key.entry(), key.seed.as_deref()));
+            assert_eq!((loaded.entry(), seed(&loaded)), (key.entry(), seed(&key)));
             assert!(loaded.is_usable(Timestamp(1_500)) && !loaded.is_usable(Timestamp(2_001)));
-            assert!(!format!("{loaded:?}").contains(&hex::encode(&key.seed.unwrap()[..])));
+            assert!(!format!("{loaded:?}").contains(&hex::encode(seed(&key))));
         }
     }
 
@@ -237,7 +333,7 @@ mod tests {
         let key = key(KeyRole::Session);
         let path = key.path(directory.path());
         let text = key.to_text().to_string();
-        let seed = hex::encode(&key.seed.as_ref().unwrap()[..]);
+        let seed = hex::encode(seed(&key));
         for wrong in [
             text.replace("format = 1", "format = 2"),
             text.replace("role = \"session\"", "role = \"proof\""),

@@ -5,29 +5,35 @@
 
 mod file;
 mod rotate;
+mod secret;
 mod sets;
 mod tls;
+mod vault;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use protocol::ids::{KeyId, RealmId};
 use protocol::key_set::KeyRole;
 use protocol::session::AgreementSecret;
 use protocol::signature::{CertificateRole, DeskRole, ProofRole, RootRole, SigningKey};
 use protocol::time::Timestamp;
+use zeroize::Zeroizing;
 
 use crate::data_directory::{DataDirectory, DataError};
 use crate::pipeline::EngineKeys;
 use crate::pipeline::open::SessionKey;
 use crate::pipeline::prove::ProofSigner;
 
-pub use file::{KeyFile, role_name};
+pub use file::{KeyFile, Seed, role_name};
 pub use rotate::{
     CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, PROOF_KEY_LIFETIME_MS, Rotated, RotationStart,
     SIGNING_KEY_OVERLAP_MS, revoke, rotate,
 };
-pub use sets::{Issued, issue, issued, key_set_path, load_key_set};
+pub use secret::{KeySecret, SecretKind, encryptor_for};
+pub use sets::{Issued, issue, issued, key_set_path, load_key_set, signed_set_bytes};
 pub use tls::{TLS_NAME, TlsKey, load_certificate};
+pub use vault::{Vault, prompt};
 
 /// Why keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +92,45 @@ pub enum KeyError {
         /// Why.
         error: protocol::key_set::KeySetError,
     },
+    /// The keys are protected and nothing opens them.
+    #[error(
+        "{path} is protected with a {kind}, and none is at hand: name the file with `{}` in tps.toml or with {}, or hand it over as the systemd credential `tps-key`{}",
+        match kind { SecretKind::Passphrase => "passphrase_file", SecretKind::KeyFile => "key_file" },
+        match kind { SecretKind::Passphrase => "TPS_PASSPHRASE_FILE", SecretKind::KeyFile => "TPS_KEY_FILE" },
+        match kind { SecretKind::Passphrase => ", or run this at a terminal and type it", SecretKind::KeyFile => "" },
+    )]
+    Locked {
+        /// What is protected.
+        path: PathBuf,
+        /// What opens it.
+        kind: SecretKind,
+    },
+    /// Something else opens it.
+    #[error(
+        "{origin} does not open {path}, which is protected with a {kind}: name the right one with `passphrase_file` or `key_file` in tps.toml, or with TPS_PASSPHRASE_FILE or TPS_KEY_FILE"
+    )]
+    WrongSecret {
+        /// What is protected.
+        path: PathBuf,
+        /// Which secret was tried.
+        origin: String,
+        /// What opens it.
+        kind: SecretKind,
+    },
+    /// A passphrase or key file that is none.
+    #[error("{origin} cannot be used: {detail}")]
+    BadSecret {
+        /// Where it comes from.
+        origin: String,
+        /// What is wrong; never the secret.
+        detail: String,
+    },
+    /// Both a passphrase and a key file.
+    #[error("both `key_file` and `passphrase_file` are set, and one of them opens the keys: remove the other")]
+    TwoSecrets,
+    /// The configuration cannot be read.
+    #[error("{0}")]
+    Configuration(String),
     /// TLS.
     #[error("cannot make the TLS certificate: {0}")]
     Tls(String),
@@ -98,11 +143,12 @@ pub enum KeyError {
 #[derive(Debug)]
 pub struct KeyRing {
     directory: PathBuf,
+    vault: Arc<Vault>,
     keys: Vec<KeyFile>,
 }
 
 impl KeyRing {
-    /// Reads all key files, oldest first.
+    /// Reads all key files, oldest first. Secrets that are sealed stay so until they are used.
     ///
     /// # Errors
     /// [`KeyError`], naming the first file that cannot be used.
@@ -122,7 +168,7 @@ impl KeyRing {
             }
         }
         keys.sort_by_key(|key| (key.role, key.valid_from, key.id()));
-        Ok(Self { directory, keys })
+        Ok(Self { directory, vault: Arc::clone(data.vault()), keys })
     }
 
     /// All keys.
@@ -135,34 +181,41 @@ impl KeyRing {
         self.keys.iter().rfind(|key| key.role == role && key.is_usable(now))
     }
 
-    fn current_seed(&self, role: KeyRole, now: Timestamp) -> Result<[u8; 32], KeyError> {
-        let key = self.current(role, now).and_then(|key| key.seed.as_ref());
-        key.map(|seed| **seed).ok_or(KeyError::NoneUsable { role: role_name(role), now })
+    fn current_seed(&self, role: KeyRole, now: Timestamp) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+        let key = self.current(role, now);
+        let seed = key.map(|key| self.seed(key)).transpose()?.flatten();
+        seed.ok_or(KeyError::NoneUsable { role: role_name(role), now })
+    }
+
+    fn seed(&self, key: &KeyFile) -> Result<Option<Zeroizing<[u8; 32]>>, KeyError> {
+        key.secret(&self.vault, &key.path(&self.directory))
     }
 
     /// The keys of a serving TPS: every session key that customers may know, the newest in force first, and the
     /// proof-signing key in force.
     ///
     /// # Errors
-    /// [`KeyError::NoneUsable`] where a role has no usable key.
+    /// [`KeyError::NoneUsable`] where a role has no usable key, [`KeyError::Locked`] and [`KeyError::WrongSecret`] where they
+    /// are protected and cannot be opened.
     pub fn engine_keys(&self, realm: RealmId, now: Timestamp) -> Result<EngineKeys, KeyError> {
         self.current_seed(KeyRole::Session, now)?;
-        let signer = self.signer(realm, self.current_seed(KeyRole::Proof, now)?);
+        let signer = signer(realm, &*self.current_seed(KeyRole::Proof, now)?);
         let mut accepted: Vec<&KeyFile> = self.accepted_sessions(now).collect();
         accepted.sort_by_key(|key| (key.valid_from > now, std::cmp::Reverse(key.valid_from)));
-        let session = accepted.into_iter().filter_map(session_key).collect();
+        let session = accepted.into_iter().filter_map(|key| self.session_key(key).transpose());
+        let session = session.collect::<Result<_, _>>()?;
         Ok(EngineKeys { session, signer })
     }
 
-    /// Keys for carrying out the operator's orders without a listener: nothing is opened and nothing is signed, so
-    /// expired keys are no hindrance.
+    /// Keys for carrying out the operator's orders without a listener: nothing is opened and nothing is signed, so a key that
+    /// nobody knows does, and neither expired nor protected keys are a hindrance.
     ///
     /// # Errors
-    /// [`KeyError::NoneUsable`] where there is no proof-signing key at all.
-    pub fn administration_keys(&self, realm: RealmId, now: Timestamp) -> Result<EngineKeys, KeyError> {
-        let any = self.keys.iter().rev().filter(|key| key.role == KeyRole::Proof).find_map(|key| key.seed.as_ref());
-        let seed = any.map(|seed| **seed).ok_or(KeyError::NoneUsable { role: "proof", now })?;
-        Ok(EngineKeys { session: Vec::new(), signer: self.signer(realm, seed) })
+    /// [`KeyError::NoRandomness`].
+    pub fn administration_keys(realm: RealmId) -> Result<EngineKeys, KeyError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut seed[..]).map_err(|_| KeyError::NoRandomness)?;
+        Ok(EngineKeys { session: Vec::new(), signer: signer(realm, &seed) })
     }
 
     /// What a serving TPS has in force; when this changes, it takes its keys anew.
@@ -177,9 +230,9 @@ impl KeyRing {
         })
     }
 
-    fn signer(&self, realm: RealmId, seed: [u8; 32]) -> ProofSigner {
-        let key = SigningKey::<ProofRole>::from_seed(seed);
-        ProofSigner { realm, key_id: protocol::key_set::key_id(KeyRole::Proof, &key.public()), key }
+    fn session_key(&self, key: &KeyFile) -> Result<Option<SessionKey>, KeyError> {
+        let seed = self.seed(key)?;
+        Ok(seed.map(|seed| SessionKey::new(key.id(), AgreementSecret::from_random(*seed))))
     }
 
     /// The key that issues merchant certificates at `now`.
@@ -187,7 +240,7 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError::NoneUsable`].
     pub fn certificate_key(&self, now: Timestamp) -> Result<SigningKey<CertificateRole>, KeyError> {
-        Ok(SigningKey::from_seed(self.current_seed(KeyRole::Certificate, now)?))
+        Ok(SigningKey::from_seed(*self.current_seed(KeyRole::Certificate, now)?))
     }
 
     /// The key that signs the desk's answers and reports at `now`.
@@ -195,13 +248,13 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError::NoneUsable`].
     pub fn desk_key(&self, now: Timestamp) -> Result<SigningKey<DeskRole>, KeyError> {
-        Ok(SigningKey::from_seed(self.current_seed(KeyRole::Desk, now)?))
+        Ok(SigningKey::from_seed(*self.current_seed(KeyRole::Desk, now)?))
     }
 }
 
-fn session_key(key: &KeyFile) -> Option<SessionKey> {
-    let seed = key.seed.as_ref()?;
-    Some(SessionKey::new(key.id(), AgreementSecret::from_random(**seed)))
+fn signer(realm: RealmId, seed: &[u8; 32]) -> ProofSigner {
+    let key = SigningKey::<ProofRole>::from_seed(*seed);
+    ProofSigner { realm, key_id: protocol::key_set::key_id(KeyRole::Proof, &key.public()), key }
 }
 
 /// The role of a key file by its name; `None` for the root's and for other files.
@@ -219,7 +272,7 @@ fn role_of_file(path: &Path) -> Option<KeyRole> {
 /// The root's secret key, from `file` or from the directory of keys.
 ///
 /// # Errors
-/// [`KeyError::RootAbsent`], [`KeyError::OtherRoot`].
+/// [`KeyError::RootAbsent`], [`KeyError::OtherRoot`], [`KeyError::Locked`], [`KeyError::WrongSecret`].
 pub fn load_root(
     data: &DataDirectory,
     file: Option<&Path>,
@@ -233,6 +286,6 @@ pub fn load_root(
     if key.public != *expected {
         return Err(KeyError::OtherRoot(path));
     }
-    let seed = key.seed.as_ref().ok_or(KeyError::RootAbsent(path))?;
-    Ok(SigningKey::from_seed(**seed))
+    let seed = key.secret(data.vault(), &path)?.ok_or(KeyError::RootAbsent(path))?;
+    Ok(SigningKey::from_seed(*seed))
 }

@@ -70,7 +70,7 @@ pub fn rotate(
         _ => 0,
     };
     let valid_from = now.plus(ahead_ms);
-    let new = KeyFile::generate(role, valid_from, valid_from.plus(lifetime_ms))?;
+    let new = KeyFile::generate(role, valid_from, valid_from.plus(lifetime_ms))?.protected(data.vault())?;
     new.save(&new.path(&ring.directory))?;
     for old in ring.keys.iter().filter(|key| key.role == role) {
         let end = valid_from.plus(overlap_ms);
@@ -206,6 +206,6 @@ mod tests {
         assert!(matches!(revoke(&data, &realm, unknown, &root, NOW), Err(KeyError::NoKey(_))));
         let late = NOW.plus(15 * DAY_MS);
         assert!(matches!(ring.engine_keys(realm.realm, late), Err(KeyError::NoneUsable { role: "session", .. })));
-        assert!(ring.administration_keys(realm.realm, late).is_ok(), "orders need no session key");
+        assert!(KeyRing::administration_keys(realm.realm).is_ok(), "orders need no session key");
     }
 }

@@ -77,6 +77,16 @@ pub fn issue(
     Ok(record)
 }
 
+/// The signed set for an audience as it lies there, to be passed on: whoever takes it checks it. Cheap enough to be called for
+/// every question.
+///
+/// # Errors
+/// The system's.
+pub fn signed_set_bytes(data: &DataDirectory, audience: Audience) -> Result<Vec<u8>, DataError> {
+    let path = key_set_path(data, audience);
+    std::fs::read(&path).map_err(DataError::system("read", &path))
+}
+
 /// The set for an audience, checked as its readers will check it.
 ///
 /// # Errors
@@ -88,7 +98,7 @@ pub fn load_key_set(
     now: Timestamp,
 ) -> Result<(SignedKeySet, PinnedKeySet), KeyError> {
     let path = key_set_path(data, audience);
-    let bytes = std::fs::read(&path).map_err(DataError::system("read", &path))?;
+    let bytes = signed_set_bytes(data, audience)?;
     let damaged = |detail: String| DataError::Damaged { path: path.clone(), detail };
     let signed = SignedKeySet::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
     let root = realm.root_public().map_err(damaged)?;

@@ -1,11 +1,11 @@
 //! The TLS key of the listener and its self-signed certificate, which enrolment bundles carry and clients pin.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::KeyError;
-use crate::data_directory::{read_private, write_private};
+use super::{KeyError, Vault};
+use crate::data_directory::{DataDirectory, read_private, write_private};
 
 /// The name in the certificate; clients pin the whole certificate, so the name says nothing about addresses.
 pub const TLS_NAME: &str = "tps.quittance";
@@ -44,23 +44,63 @@ impl TlsKey {
         })
     }
 
-    /// Writes both files into the directory of keys.
+    /// Writes both files into the directory of keys; the secret sealed where that is protected.
     ///
     /// # Errors
-    /// [`KeyError::Data`].
-    pub fn save(&self, keys: &Path) -> Result<(), KeyError> {
-        write_private(&keys.join("tls-key.der"), &self.private_key_pkcs8_der)?;
+    /// [`KeyError`].
+    pub fn save(&self, data: &DataDirectory) -> Result<(), KeyError> {
+        let keys = data.keys();
+        let sealed = data.vault().seal(&self.private_key_pkcs8_der)?;
+        let secret = sealed.as_ref().map_or(&self.private_key_pkcs8_der[..], |sealed| sealed.as_bytes());
+        write_private(&private_key_path(&keys), secret)?;
         Ok(write_private(&keys.join("tls-certificate.der"), &self.certificate_der)?)
     }
 
     /// Reads both files.
     ///
     /// # Errors
-    /// [`KeyError::Data`].
-    pub fn load(keys: &Path) -> Result<Self, KeyError> {
-        let private_key_pkcs8_der = read_private(&keys.join("tls-key.der"))?;
-        Ok(Self { certificate_der: load_certificate(keys)?, private_key_pkcs8_der })
+    /// [`KeyError`].
+    pub fn load(data: &DataDirectory) -> Result<Self, KeyError> {
+        let keys = data.keys();
+        let path = private_key_path(&keys);
+        let mut private_key_pkcs8_der = read_private(&path)?;
+        if is_sealed(&private_key_pkcs8_der) {
+            private_key_pkcs8_der = data.vault().open(&private_key_pkcs8_der, &path)?;
+        }
+        Ok(Self { certificate_der: load_certificate(&keys)?, private_key_pkcs8_der })
     }
+}
+
+/// Where the secret key lies.
+pub(super) fn private_key_path(keys: &Path) -> PathBuf {
+    keys.join("tls-key.der")
+}
+
+/// Whether a file holds armor. A key in DER begins with another byte.
+fn is_sealed(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"-----BEGIN AGE")
+}
+
+/// Seals the secret key; false where it is sealed already.
+pub(super) fn protect(keys: &Path, vault: &Vault) -> Result<bool, KeyError> {
+    let path = private_key_path(keys);
+    let bytes = read_private(&path)?;
+    match vault.seal(&bytes)? {
+        Some(sealed) if !is_sealed(&bytes) => {
+            write_private(&path, sealed.as_bytes()).map(|()| true).map_err(Into::into)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Writes the secret key in clear; false where it is so already.
+pub(super) fn unprotect(keys: &Path, vault: &Vault) -> Result<bool, KeyError> {
+    let path = private_key_path(keys);
+    let bytes = read_private(&path)?;
+    if is_sealed(&bytes) {
+        write_private(&path, &vault.open(&bytes, &path)?)?;
+    }
+    Ok(is_sealed(&bytes))
 }
 
 /// Reads the certificate alone.

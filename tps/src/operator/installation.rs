@@ -14,7 +14,8 @@ use crate::data_directory::{
     DataDirectory, DataError, FORMAT, Realm, RealmAsset, make_private_directory, sync_directory, write_private,
 };
 use crate::keys::{
-    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, KeyError, KeyFile, KeyRing, PROOF_KEY_LIFETIME_MS, TlsKey, issue,
+    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, KeyError, KeyFile, KeyRing, KeySecret, PROOF_KEY_LIFETIME_MS,
+    TlsKey, issue,
 };
 use crate::store::{Genesis, StoreError};
 
@@ -120,6 +121,19 @@ impl InstallOptions {
 /// # Errors
 /// [`InstallError`]; what was there is as it was.
 pub fn install(path: &Path, options: &InstallOptions, now: Timestamp) -> Result<Installed, InstallError> {
+    install_protected(path, options, None, now)
+}
+
+/// As [`install`], with the keys protected by `secret` from the beginning: none of them is ever written in clear.
+///
+/// # Errors
+/// [`InstallError`]; what was there is as it was.
+pub fn install_protected(
+    path: &Path,
+    options: &InstallOptions,
+    secret: Option<&KeySecret>,
+    now: Timestamp,
+) -> Result<Installed, InstallError> {
     options.check()?;
     if !cfg!(feature = "rocksdb") {
         return Err(InstallError::NoDatabase);
@@ -141,7 +155,7 @@ pub fn install(path: &Path, options: &InstallOptions, now: Timestamp) -> Result<
     let private = std::fs::Permissions::from_mode(0o700);
     let unfinished = tempfile::Builder::new().prefix(".tps-init-").permissions(private).tempdir_in(parent);
     let unfinished = unfinished.map_err(DataError::system("write into", parent))?;
-    let realm = fill(unfinished.path(), options, now)?;
+    let realm = fill_protected(unfinished.path(), options, secret, now)?;
     make_ledger(&DataDirectory::at(unfinished.path()), &realm)?;
     std::fs::rename(unfinished.path(), path).map_err(DataError::system("make", path))?;
     // Moved away, so there is nothing to clean up.
@@ -157,6 +171,15 @@ pub fn install(path: &Path, options: &InstallOptions, now: Timestamp) -> Result<
 /// # Errors
 /// [`InstallError`].
 pub fn fill(path: &Path, options: &InstallOptions, now: Timestamp) -> Result<Realm, InstallError> {
+    fill_protected(path, options, None, now)
+}
+
+fn fill_protected(
+    path: &Path,
+    options: &InstallOptions,
+    secret: Option<&KeySecret>,
+    now: Timestamp,
+) -> Result<Realm, InstallError> {
     options.check()?;
     let data = DataDirectory::at(path);
     crate::data_directory::check_private(path)?;
@@ -177,20 +200,27 @@ pub fn fill(path: &Path, options: &InstallOptions, now: Timestamp) -> Result<Rea
         created_at_ms: now,
         assets: options.assets.clone(),
     };
-    root.save(&root.path(&data.keys()))?;
+    let root_path = root.path(&data.keys());
+    match secret {
+        None => root.save(&root_path)?,
+        Some(secret) => {
+            data.vault().establish(secret)?;
+            root.sealed_for(secret, data.vault(), &root_path)?.save(&root_path)?;
+        }
+    }
     for (role, lifetime_ms) in [
         (KeyRole::Session, realm.session_key_lifetime_ms()),
         (KeyRole::Proof, PROOF_KEY_LIFETIME_MS),
         (KeyRole::Certificate, CERTIFICATE_KEY_LIFETIME_MS),
         (KeyRole::Desk, DESK_KEY_LIFETIME_MS),
     ] {
-        let key = KeyFile::generate(role, from, now.plus(lifetime_ms))?;
+        let key = KeyFile::generate(role, from, now.plus(lifetime_ms))?.protected(data.vault())?;
         key.save(&key.path(&data.keys()))?;
     }
-    TlsKey::generate()?.save(&data.keys())?;
+    TlsKey::generate()?.save(&data)?;
     let ring = KeyRing::load(&data)?;
-    let root = root.seed.as_ref().map(|seed| SigningKey::from_seed(**seed));
-    let root = root.ok_or_else(|| KeyError::RootAbsent(data.keys().join("root.toml")))?;
+    let root = root.secret(data.vault(), &root_path)?.map(|seed| SigningKey::from_seed(*seed));
+    let root = root.ok_or(KeyError::RootAbsent(root_path))?;
     issue(&data, &realm, &ring, &root, now)?;
     write_private(&data.config_file(), CONFIG_TEMPLATE.as_bytes())?;
     let text = toml::to_string(&realm)

@@ -21,7 +21,9 @@ use crate::admin::views::{ListenerView, Money, StatusWarning};
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
 use crate::config::SettlementConfig;
 use crate::data_directory::{DataDirectory, Realm};
+use crate::keys::KeyRing;
 use crate::pipeline::Engine;
+use crate::store::CheckpointView;
 pub(crate) use status::process_cpu_us;
 
 /// What a command asks of the server as a whole.
@@ -125,6 +127,11 @@ impl Operator {
                 Ok(AdminResponse::Audit(crate::audit::audit(&self.engine, &self.data, &self.realm, proofs)?))
             }
             AdminRequest::Settlement(command) => self.settlement(&command),
+            AdminRequest::Checkpoint => {
+                let made = self.engine.reader().checkpoint(&self.data.checkpoint())?;
+                let CheckpointView { realm, commit, chain } = made;
+                Ok(AdminResponse::Checkpoint { realm, commit, chain: hex::encode(chain) })
+            }
             AdminRequest::Reload => self.signal(ServerSignal::Reload),
             AdminRequest::Drain => self.signal(ServerSignal::Stop),
         }
@@ -138,6 +145,10 @@ impl Operator {
             return Err(AdminError::refused(
                 "this server keeps its ledger in memory and would lose it: start another `tps dev`",
             ));
+        }
+        if signal == ServerSignal::Reload {
+            // What a reload would fail on is told now, and the server goes on.
+            KeyRing::load(&self.data)?.engine_keys(self.realm.realm, self.engine.now())?;
         }
         let stopping = || AdminError::new(AdminErrorCode::Unavailable, "the server is already about to stop");
         serving.signals.send(signal).map_err(|_| stopping())?;

@@ -1,4 +1,5 @@
-//! Activations of instruments: rare, so they have a thread of their own and never touch the path of payments.
+//! Activations of instruments and requests for key sets: rare, so they have a thread of their own and never touch the path
+//! of payments.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -7,15 +8,17 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use protocol::codec::Canonical;
 use protocol::enrolment::{Activation, ActivationAnswer, SignaturePolicy};
 use protocol::error::ErrorCode;
+use protocol::frame::MessageType;
 use protocol::ids::RealmId;
 
+use super::key_set::KeySetFile;
 use crate::book::orders::Order;
 use crate::pipeline::{Engine, ReplyTo};
 
-/// Activations that may wait; one more is answered `Overloaded`.
+/// Messages that may wait; one more is answered `Overloaded`.
 const QUEUE_MAX: usize = 256;
 
-/// Where activations are handed in.
+/// Where activations and requests for key sets are handed in.
 pub(super) struct Desk {
     queue: Option<Sender<(Vec<u8>, ReplyTo)>>,
     thread: Option<JoinHandle<()>>,
@@ -23,14 +26,14 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Starts the thread; it ends when the desk is dropped.
-    pub(super) fn start(engine: Arc<Engine>, realm: RealmId, policy: SignaturePolicy) -> Self {
+    pub(super) fn start(engine: Arc<Engine>, realm: RealmId, policy: SignaturePolicy, mut key_set: KeySetFile) -> Self {
         let (queue, waiting) = bounded(QUEUE_MAX);
-        let body = move || run(&engine, realm, policy, &waiting);
+        let body = move || run(&engine, realm, policy, &mut key_set, &waiting);
         let thread = std::thread::Builder::new().name("tps-activate".to_owned()).spawn(body);
         Self { queue: Some(queue), thread: Some(thread.expect("the system can start a thread")) }
     }
 
-    /// Hands an activation in; answers it if there is no room.
+    /// Hands a message in; answers it if there is no room.
     pub(super) fn submit(&self, message: Vec<u8>, reply: ReplyTo) {
         let Some(queue) = &self.queue else { return };
         if let Err(TrySendError::Full((_, reply)) | TrySendError::Disconnected((_, reply))) =
@@ -51,11 +54,21 @@ impl Drop for Desk {
     }
 }
 
-fn run(engine: &Engine, realm: RealmId, policy: SignaturePolicy, waiting: &Receiver<(Vec<u8>, ReplyTo)>) {
+fn run(
+    engine: &Engine,
+    realm: RealmId,
+    policy: SignaturePolicy,
+    key_set: &mut KeySetFile,
+    waiting: &Receiver<(Vec<u8>, ReplyTo)>,
+) {
     while let Ok((message, reply)) = waiting.recv() {
-        match activate(engine, realm, policy, &message) {
+        let answered = match MessageType::of(&message) {
+            Ok(MessageType::KeySetRequest) => key_set.answer(&message),
+            _ => activate(engine, realm, policy, &message),
+        };
+        match answered {
             Ok(answer) => reply.answer(&answer),
-            Err(code) => reply.refuse(code, 0),
+            Err(code) => reply.refuse(code, if code.is_transient() { 1_000 } else { 0 }),
         }
     }
 }

@@ -103,8 +103,10 @@ fn pass_on(frame: &Frame<'_>, early: bool, sink: &Arc<StreamSink>, budget: &Conn
                 shared.engine.submit(sealed);
             }
         }
-        // An activation is no payment: on early data it would be open to replay.
-        Ok(MessageType::Activation) if !early => shared.activations.submit(frame.message.to_vec(), reply),
+        // These are no payments: on early data they would be open to replay.
+        Ok(MessageType::Activation | MessageType::KeySetRequest) if !early => {
+            shared.activations.submit(frame.message.to_vec(), reply)
+        }
         Ok(_) => reply.refuse(ErrorCode::Malformed, 0),
         Err(error) => reply.refuse(ErrorCode::from(&error), 0),
     }

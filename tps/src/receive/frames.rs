@@ -1,8 +1,9 @@
 //! `--frames`: every message in words, so that a person can see the protocol happen. Sealed parts are told by length.
 
-use protocol::codec::Fixed;
+use protocol::codec::{Canonical, Fixed};
 use protocol::error::ErrorMessage;
 use protocol::frame::MessageType;
+use protocol::key_set::refresh::{KeySetPart, KeySetRequest};
 use protocol::proof::{Outcome, Proof};
 use protocol::request::{OpenHalf, ReceivedRequest};
 use protocol::response::RESPONSE_OVERHEAD_BYTES;
@@ -51,5 +52,13 @@ fn describe(message: &[u8]) -> String {
         },
         Ok(MessageType::Activation) => "activation (sealed)".to_owned(),
         Ok(MessageType::ActivationAnswer) => "activation answer (sealed)".to_owned(),
+        Ok(MessageType::KeySetRequest) => match KeySetRequest::decode(message) {
+            Ok(request) => format!("key set request, part {}", request.part),
+            Err(error) => error.to_string(),
+        },
+        Ok(MessageType::KeySetPart) => match KeySetPart::decode(message) {
+            Ok(part) => format!("key set, part {} of {}", part.part + 1, part.parts),
+            Err(error) => error.to_string(),
+        },
     }
 }

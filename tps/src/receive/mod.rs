@@ -8,9 +8,11 @@ mod answers;
 mod budget;
 mod connection;
 mod frames;
+mod key_set;
 mod tls;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::pipeline::Engine;
 use crate::pipeline::engine::Intake;
 use budget::Budgets;
+use key_set::KeySetFile;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
 /// Bytes that may wait in the socket, either way.
@@ -39,6 +42,8 @@ pub struct ReceiveConfig {
     pub open_requests_per_address_max: usize,
     /// Print every message, without secrets.
     pub frames: bool,
+    /// File with the signed key set for customers, given to whoever asks; `None` gives none.
+    pub key_set: Option<PathBuf>,
 }
 
 impl Default for ReceiveConfig {
@@ -49,6 +54,7 @@ impl Default for ReceiveConfig {
             open_requests_per_connection_max: 4_096,
             open_requests_per_address_max: 65_536,
             frames: false,
+            key_set: None,
         }
     }
 }
@@ -110,7 +116,8 @@ impl Listener {
         });
         let endpoint = bound.map_err(|error| ReceiveError::Bind { address, error })?;
         let budgets = Budgets::new(config.open_requests_per_connection_max, config.open_requests_per_address_max);
-        let activations = activation::Desk::start(Arc::clone(&engine), realm, policy);
+        let activations =
+            activation::Desk::start(Arc::clone(&engine), realm, policy, KeySetFile::at(config.key_set.clone()));
         let shared = Shared { engine, budgets, activations, frames: config.frames };
         Ok(Self { endpoint, shared: Arc::new(shared), connections_max: config.connections_max })
     }

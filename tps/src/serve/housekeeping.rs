@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::ids::KeyId;
+use protocol::ids::{KeyId, RealmId};
 use tokio::sync::{mpsc, watch};
 
 use crate::data_directory::DataDirectory;
@@ -23,6 +23,7 @@ pub(super) struct Watched {
     pub(super) engine: Arc<Engine>,
     pub(super) observation: Arc<Observation>,
     pub(super) data: DataDirectory,
+    pub(super) realm: RealmId,
     pub(super) disk_low_bytes: u64,
     /// The keys that the engine was started with.
     pub(super) in_force: Vec<KeyId>,
@@ -88,7 +89,17 @@ fn keys_changed(watched: &Watched) -> bool {
             let usable = [protocol::key_set::KeyRole::Session, protocol::key_set::KeyRole::Proof]
                 .into_iter()
                 .all(|role| ring.current(role, now).is_some());
-            usable && in_force != watched.in_force
+            if !usable || in_force == watched.in_force {
+                return false;
+            }
+            // A server that cannot open its new keys goes on with the old ones, too.
+            match ring.engine_keys(watched.realm, now) {
+                Ok(_) => true,
+                Err(error) => {
+                    tracing::error!(%error, "the new keys cannot be opened; the server goes on with the keys it has");
+                    false
+                }
+            }
         }
         Err(error) => {
             tracing::error!(%error, "the key files cannot be read; the server goes on with the keys it has");

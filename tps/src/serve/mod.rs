@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use protocol::key_set::Audience;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -21,14 +22,14 @@ use crate::data_directory::{DataDirectory, DataError, Realm};
 use crate::funding::{Folder, FundingJob};
 use crate::jobs::deferred::DeferredVerification;
 use crate::jobs::{Job, Jobs};
-use crate::keys::{KeyError, KeyRing, TlsKey};
+use crate::keys::{KeyError, KeyRing, TlsKey, key_set_path};
 use crate::operations::progress::STUCK_AFTER;
 use crate::operations::{Constants, Observation, OperationsError, OperationsListener};
 use crate::operator::installation::{InstallError, open_ledger};
 use crate::operator::{Operator, ServerSignal, Serving};
 use crate::pipeline::clock::wall_clock;
 use crate::pipeline::{Engine, EngineKeys, ThreadClock};
-use crate::receive::{Listener, ReceiveError};
+use crate::receive::{Listener, ReceiveConfig, ReceiveError};
 use crate::settlement::SettlementJob;
 use crate::store::{Store, StoreError};
 
@@ -97,7 +98,7 @@ impl Loaded {
         let now = wall_clock();
         let keys = ring.engine_keys(realm.realm, now)?;
         let listeners = config.listeners()?;
-        Ok(Self { config, listeners, keys, tls: TlsKey::load(&data.keys())?, in_force: ring.in_force(now) })
+        Ok(Self { config, listeners, keys, tls: TlsKey::load(data)?, in_force: ring.in_force(now) })
     }
 
     /// Takes the ports again that the system chose before.
@@ -135,6 +136,7 @@ struct Bound {
 pub fn serve(data: &DataDirectory, options: ServeOptions, log: impl FnOnce(&Config)) -> Result<(), ServeError> {
     let realm = data.realm()?;
     let mut loaded = Loaded::from(data, &realm, &options)?;
+    data.vault().stop_prompting();
     log(&loaded.config);
     let mut announce = Announce::Ready;
     loop {
@@ -225,7 +227,8 @@ fn run(
         let _context = network.enter();
         let policy = config.signature_policy;
         let TlsKey { certificate_der, private_key_pkcs8_der } = tls;
-        let receive = config.receive(frames);
+        let key_set = Some(key_set_path(data, Audience::Customer));
+        let receive = ReceiveConfig { key_set, ..config.receive(frames) };
         Listener::bind(&receive, certificate_der, private_key_pkcs8_der, realm.realm, policy, Arc::clone(&engine))?
     };
     let listen = listener.local_address();
@@ -261,6 +264,7 @@ fn run(
         engine: Arc::clone(&engine),
         observation: Arc::clone(&observation),
         data: data.clone(),
+        realm: realm.realm,
         disk_low_bytes: config.disk_low_bytes,
         in_force,
         signals: durable.then_some(signals_out),

@@ -16,6 +16,7 @@ mod tables;
 mod tests;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use protocol::ids::{AccountId, InstrumentId, RealmId};
@@ -108,6 +109,14 @@ pub enum StoreError {
         /// The directory.
         path: String,
     },
+    /// Nothing durable to copy.
+    #[error(
+        "{path} cannot be made: this ledger lies in memory and is gone when the server ends; back up a TPS made by `tps init`"
+    )]
+    NoCheckpoint {
+        /// Where the copy should have been.
+        path: String,
+    },
     /// A write or sync failed: whether it happened is unknown.
     #[error("writing to {path} failed, whether it happened is unknown: {detail}; the server must restart")]
     WriteFailed {
@@ -141,6 +150,17 @@ pub const FIRST_BATCH: u64 = 1;
 /// belongs to its history.
 #[cfg(feature = "rocksdb")]
 pub(in crate::store) const CHAIN_VALUES_KEPT: u64 = 65_536;
+
+/// Where a copy of a store stands in its history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointView {
+    /// The installation.
+    pub realm: RealmId,
+    /// Number of its last commit.
+    pub commit: u64,
+    /// Value of the hash chain after that commit.
+    pub chain: [u8; 32],
+}
 
 /// Evidence that everything sequenced up to a commit is durable. Only stores make it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,6 +320,15 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn last_commit(&self) -> Result<u64, StoreError>;
+
+    /// Makes a copy of the store as it is after some commit, as a new store in `directory`, which must not exist and lies on
+    /// the same file system. Commits go on meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::NoCheckpoint`] where the store lies in memory; [`StoreError`].
+    fn checkpoint(&self, directory: &Path) -> Result<CheckpointView, StoreError> {
+        Err(StoreError::NoCheckpoint { path: directory.display().to_string() })
+    }
 
     /// Free space where the store lies, in bytes; `None` where it lies in memory.
     fn free_bytes(&self) -> Option<u64>;

@@ -79,7 +79,8 @@ impl Installation {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(TPS);
-        command.args(arguments).env("TPS_DATA", &self.data).current_dir(self.directory.path());
+        // No terminal: whatever asks for a passphrase must fail instead of waiting.
+        command.args(arguments).env("TPS_DATA", &self.data).current_dir(self.directory.path()).stdin(Stdio::null());
         command
     }
 

@@ -2,6 +2,7 @@
 #![cfg(feature = "rocksdb")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod backing_up;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
@@ -9,4 +10,7 @@ mod importing;
 mod installing;
 mod judging;
 mod observing;
+mod paying;
+mod protecting;
+mod rotating;
 mod serving;

@@ -121,6 +121,8 @@ pub(super) enum Opening {
     Make,
     /// It must exist.
     Find,
+    /// It must exist, and is only looked at.
+    Look,
 }
 
 impl Disk {
@@ -142,7 +144,12 @@ impl Disk {
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
         let families: Result<Vec<_>, _> =
             NAMES.iter().map(|name| Ok(ColumnFamilyDescriptor::new(*name, family_options(name, &cache)?))).collect();
-        let db = DB::open_cf_descriptors(&options, database, families.map_err(error)?).map_err(error)?;
+        let families = families.map_err(error)?;
+        let db = match opening {
+            Opening::Look => DB::open_cf_descriptors_read_only(&options, database, families, false),
+            Opening::Make | Opening::Find => DB::open_cf_descriptors(&options, database, families),
+        };
+        let db = db.map_err(error)?;
         Ok(Self { db, directory: paths.directory.clone(), _lock: lock })
     }
 

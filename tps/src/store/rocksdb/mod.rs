@@ -3,6 +3,7 @@
 //! Four layers: `disk` knows files and settings, `format` bytes, `columns` which bytes are where, and this file
 //! the ledger. Every commit is one synced write batch; a hash chain runs over all of them.
 
+mod checkpoint;
 mod columns;
 mod disk;
 mod format;
@@ -21,7 +22,8 @@ use protocol::time::Timestamp;
 use super::desk::DeskEntry;
 use super::high_water::{self, HighWaterMark, Point};
 use super::records::{BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
-use super::{CHAIN_VALUES_KEPT, CommitReceipt, FIRST_BATCH, Genesis, Reader, Store, StoreError};
+use super::{CHAIN_VALUES_KEPT, CheckpointView, CommitReceipt, FIRST_BATCH, Genesis, Reader, Store, StoreError};
+pub use checkpoint::ReplaceError;
 use columns::{
     Accounts, Balances, Batches, Chain, Column, CommitWriter, Desk, Enrolments, Instruments, Journal, Merchants, Meta,
     Payments, References, View,
@@ -214,16 +216,21 @@ fn recover(directory: &Path) -> Result<(Paths, Disk, Recovered), StoreError> {
     if found != FORMAT_VERSION {
         return Err(StoreError::OtherFormat { path: paths.text(), found, expected: FORMAT_VERSION });
     }
-    let head: [u8; 40] = meta(&disk, &view, MetaKey::Head)?;
-    let (number, chain) = head.split_at(8);
-    let wrong = |error: protocol::codec::DecodeError| disk.unreadable(&error.to_string());
-    let head = Point {
-        number: u64::from_le_bytes(exactly("commit number", number).map_err(wrong)?),
-        chain: exactly("chain value", chain).map_err(wrong)?,
-    };
+    let head = read_head(&disk, &view)?;
     let clock = Timestamp(u64::from_le_bytes(meta(&disk, &view, MetaKey::Clock)?));
     drop(view);
     Ok((paths, disk, Recovered { head, clock }))
+}
+
+/// The last commit.
+fn read_head(disk: &Disk, view: &View<'_>) -> Result<Point, StoreError> {
+    let head: [u8; 40] = meta(disk, view, MetaKey::Head)?;
+    let (number, chain) = head.split_at(8);
+    let wrong = |error: protocol::codec::DecodeError| disk.unreadable(&error.to_string());
+    Ok(Point {
+        number: u64::from_le_bytes(exactly("commit number", number).map_err(wrong)?),
+        chain: exactly("chain value", chain).map_err(wrong)?,
+    })
 }
 
 /// A record about the database itself, `N` bytes long.
@@ -366,6 +373,10 @@ impl Reader for RocksReader {
 
     fn last_commit(&self) -> Result<u64, StoreError> {
         Ok(self.shared.durable_commit.load(Ordering::Acquire))
+    }
+
+    fn checkpoint(&self, directory: &Path) -> Result<CheckpointView, StoreError> {
+        checkpoint::make(&self.shared.disk, directory)
     }
 
     fn free_bytes(&self) -> Option<u64> {

@@ -1,5 +1,6 @@
 //! Tests of the database: making and opening it, damage, other histories, ends without warning.
 
+mod checkpoint;
 mod child;
 mod damage;
 mod history;

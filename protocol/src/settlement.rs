@@ -315,3 +315,6 @@ impl Canonical for SettlementReport {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

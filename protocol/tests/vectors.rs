@@ -13,6 +13,8 @@ mod document;
 mod inputs;
 #[path = "vectors/layouts.rs"]
 mod layouts;
+#[path = "vectors/settlement.rs"]
+mod settlement;
 
 use inputs::*;
 use protocol::certificate::{CertificateRequest, CertificateTerms, MerchantCertificate};

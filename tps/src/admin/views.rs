@@ -7,6 +7,7 @@ use protocol::ids::{AccountId, InstrumentId, MerchantId, RealmId};
 use protocol::money::{Asset, format};
 use protocol::time::Timestamp;
 
+use crate::store::holds::Holder;
 use crate::store::records::MerchantStatus;
 
 /// An amount or a balance.
@@ -107,6 +108,9 @@ pub struct InstrumentView {
     pub held: bool,
     /// How its PIN stands.
     pub pin: PinStage,
+    /// Who stopped it.
+    #[serde(default)]
+    pub held_by: Vec<Holder>,
     /// Wrong PINs in a row.
     pub pin_failures: u8,
     /// Count of its last transaction.

@@ -81,6 +81,11 @@ fn yes(value: bool) -> String {
     if value { "held".to_owned() } else { "-".to_owned() }
 }
 
+fn held_by(instrument: &InstrumentView) -> String {
+    let names: Vec<String> = instrument.held_by.iter().map(name_of).collect();
+    if names.is_empty() { yes(instrument.held) } else { format!("held by {}", names.join(", ")) }
+}
+
 /// The kebab-case name that JSON has for a value, too.
 fn name_of(value: impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
@@ -183,7 +188,7 @@ fn describe_instrument(instrument: &InstrumentView) -> String {
         ("account", instrument.account.to_string()),
         ("label", printable(&instrument.label)),
         ("stage", name_of(instrument.stage)),
-        ("hold", yes(instrument.held)),
+        ("hold", held_by(instrument)),
         ("PIN", format!("{} ({} wrong in a row)", name_of(instrument.pin), instrument.pin_failures)),
         ("last count", instrument.last_count.to_string()),
         ("enrolled", instrument.enrolled_at_ms.to_string()),

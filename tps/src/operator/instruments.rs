@@ -18,6 +18,7 @@ use crate::book::Book;
 use crate::book::orders::Order;
 use crate::config::is_address;
 use crate::keys::{load_certificate, load_key_set};
+use crate::store::holds::Holder;
 use crate::store::StoreError;
 use crate::store::records::{ActivationState, EnrolmentRecord};
 
@@ -106,7 +107,8 @@ impl Operator {
             account: record.account,
             label: record.label.clone(),
             stage,
-            held: record.held,
+            held: record.holds.any(),
+            held_by: record.holds.holders(),
             pin,
             pin_failures: state.pin_failures,
             last_count: state.last_count,
@@ -239,7 +241,7 @@ impl Operator {
 
     pub(super) fn hold_instrument(&self, text: &str, held: bool) -> Result<AdminResponse, AdminError> {
         let (record, ..) = self.instrument(text)?;
-        self.engine.order(record.id.shard_key(), Order::HoldInstrument { id: record.id, held })?;
+        self.engine.order(record.id.shard_key(), Order::HoldInstrument { id: record.id, by: Holder::Operator, held })?;
         self.instrument_again(record.id)
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use protocol::enrolment::SignaturePolicy;
+use protocol::limits::{PIN_DIGITS_MAX, PIN_DIGITS_MIN};
 
 use crate::pipeline::EngineConfig;
 use crate::receive::ReceiveConfig;
@@ -22,6 +23,54 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// Where a listener beside that of the payments listens: `"auto"`, `"off"`, or `"IP:PORT"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ListenAddress {
+    /// On this machine alone, some ports above that of the payments; a port of the system's choice where theirs is, too.
+    Derived,
+    /// Nowhere.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
+impl ListenAddress {
+    /// The address, given that of the payments and the number of ports above it; `None` where it is off.
+    pub fn resolve(self, listen: SocketAddr, ports_above: u16) -> Option<SocketAddr> {
+        let port = if listen.port() == 0 { Some(0) } else { listen.port().checked_add(ports_above) };
+        match self {
+            Self::Derived => Some(SocketAddr::from(([127, 0, 0, 1], port?))),
+            Self::Off => None,
+            Self::At(address) => Some(address),
+        }
+    }
+}
+
+impl TryFrom<String> for ListenAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "auto" => Ok(Self::Derived),
+            "off" => Ok(Self::Off),
+            address => address.parse().map(Self::At).map_err(|_| {
+                format!("`{address}` is not an address to listen on: write \"auto\", \"off\", or \"127.0.0.1:4435\"")
+            }),
+        }
+    }
+}
+
+impl From<ListenAddress> for String {
+    fn from(address: ListenAddress) -> Self {
+        match address {
+            ListenAddress::Derived => "auto".to_owned(),
+            ListenAddress::Off => "off".to_owned(),
+            ListenAddress::At(address) => address.to_string(),
+        }
+    }
 }
 
 /// Everything that can be configured.
@@ -48,6 +97,18 @@ pub struct Config {
     pub open_requests_per_connection_max: usize,
     /// Unanswered requests of one network address.
     pub open_requests_per_address_max: usize,
+    /// TCP address on which the VRU takes calls; `"auto"` is two ports above [`Self::listen`], on this machine alone.
+    pub vru_listen: ListenAddress,
+    /// Whether calls are under TLS with the server's certificate; needed beyond this machine.
+    pub vru_tls: bool,
+    /// What mailers tell customers to call: `host:port` or a telephone number; empty means where the VRU listens.
+    pub vru_public_address: String,
+    /// TCP address on which the VRU takes the webhooks of a telephony provider; on this machine alone, behind a proxy with TLS.
+    pub vru_http_listen: ListenAddress,
+    /// The URL of that proxy, without a path: what the provider's signatures are over.
+    pub vru_http_url: String,
+    /// Digits of the PINs that the VRU gives.
+    pub pin_digits: usize,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `tps=debug,info`.
@@ -68,6 +129,12 @@ impl Default for Config {
             connections_max: receive.connections_max,
             open_requests_per_connection_max: receive.open_requests_per_connection_max,
             open_requests_per_address_max: receive.open_requests_per_address_max,
+            vru_listen: ListenAddress::Derived,
+            vru_tls: false,
+            vru_public_address: String::new(),
+            vru_http_listen: ListenAddress::Off,
+            vru_http_url: String::new(),
+            pin_digits: protocol::limits::PIN_DIGITS,
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -112,6 +179,16 @@ pub enum ConfigError {
         /// What it may be.
         range: &'static str,
     },
+    /// A line that everybody on the way could listen to.
+    #[error("`{key}` is {address}, which is not this machine alone: {remedy}")]
+    NotPrivate {
+        /// Which key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// An address customers cannot use.
     #[error("`{0}` in `public_addresses` is not an address: write host:port")]
     NotAnAddress(String),
@@ -142,6 +219,13 @@ impl Config {
             ("connections_max", self.connections_max > 0, "at least 1"),
             ("open_requests_per_connection_max", self.open_requests_per_connection_max > 0, "at least 1"),
             ("open_requests_per_address_max", self.open_requests_per_address_max > 0, "at least 1"),
+            ("pin_digits", (PIN_DIGITS_MIN..=PIN_DIGITS_MAX).contains(&self.pin_digits), "4 to 12"),
+            ("vru_public_address", self.vru_public_address.len() <= 255, "at most 255 bytes"),
+            (
+                "vru_http_url",
+                self.vru_http_listen == ListenAddress::Off || self.vru_http_url.starts_with("http"),
+                "the URL under which the provider calls `vru_http_listen`, for example \"https://vru.example.com\"",
+            ),
         ];
         if let Some((key, _, range)) = ranges.into_iter().find(|(_, valid, _)| !valid) {
             return Err(ConfigError::OutOfRange { key, range });
@@ -151,6 +235,18 @@ impl Config {
                 key: "log_level",
                 range: "error, warn, info, debug, trace or a filter",
             });
+        }
+        let open = |address: ListenAddress| match address {
+            ListenAddress::At(address) if !address.ip().is_loopback() => Some(address),
+            _ => None,
+        };
+        if let Some(address) = open(self.vru_listen).filter(|_| !self.vru_tls) {
+            let remedy = "set `vru_tls = true`, so that nobody on the way hears PINs, or choose a loopback address";
+            return Err(ConfigError::NotPrivate { key: "vru_listen", address, remedy });
+        }
+        if let Some(address) = open(self.vru_http_listen) {
+            let remedy = "choose a loopback address and put a proxy with TLS before it";
+            return Err(ConfigError::NotPrivate { key: "vru_http_listen", address, remedy });
         }
         match self.public_addresses.iter().find(|address| !is_address(address)) {
             Some(address) => Err(ConfigError::NotAnAddress(address.clone())),
@@ -231,6 +327,19 @@ pub const CONFIG_TEMPLATE: &str = "\
 #open_requests_per_connection_max = 4096
 #open_requests_per_address_max = 65536
 
+# The VRU, the customers' second channel: TCP address on which it takes calls (\"auto\": 127.0.0.1, two ports above
+# `listen`; \"off\"), TLS (needed beyond this machine), and what mailers tell customers to call.
+#vru_listen = \"auto\"
+#vru_tls = false
+#vru_public_address = \"\"
+
+# Webhooks of a telephony provider for the VRU (docs/vru.md): a loopback address or \"off\", and the provider's URL for it.
+#vru_http_listen = \"off\"
+#vru_http_url = \"\"
+
+# Digits of the PINs that the VRU gives, 4 to 12.
+#pin_digits = 6
+
 # Logs go to standard error: \"text\" or \"json\"; error, warn, info, debug, trace or a filter such as \"tps=debug,info\".
 #log_format = \"text\"
 #log_level = \"info\"
@@ -257,7 +366,7 @@ mod tests {
             .flat_map(|line| [line, "\n"])
             .collect();
         assert_eq!(load(&uncommented, &Overrides::default()).unwrap(), Config::default());
-        assert_eq!(uncommented.lines().count(), 10);
+        assert_eq!(uncommented.lines().count(), 16);
     }
 
     #[test]
@@ -266,6 +375,19 @@ mod tests {
         let config = load("listen = \"[::1]:5000\"\nworkers = 3\nshards = 4", &overrides).unwrap();
         assert_eq!((config.listen.port(), config.workers), (0, 3));
         assert_eq!(config.engine(4).workers, 3);
+    }
+
+    #[test]
+    fn the_vru_listens_two_ports_above_unless_told_otherwise() {
+        let resolve = |text: &str, listen: &str| {
+            let config = load(&format!("listen = \"{listen}\"\n{text}"), &Overrides::default()).unwrap();
+            config.vru_listen.resolve(config.listen, 2).map(|address| address.to_string())
+        };
+        assert_eq!(resolve("", "[::]:4433").as_deref(), Some("127.0.0.1:4435"));
+        assert_eq!(resolve("", "127.0.0.1:0").as_deref(), Some("127.0.0.1:0"));
+        assert_eq!(resolve("", "127.0.0.1:65534"), None, "there is no such port");
+        assert_eq!(resolve("vru_listen = \"off\"", "[::]:4433"), None);
+        assert_eq!(resolve("vru_listen = \"[::]:5\"\nvru_tls = true", "[::]:4433").as_deref(), Some("[::]:5"));
     }
 
     #[test]
@@ -280,6 +402,11 @@ mod tests {
             ("signature_policy = \"perhaps\"", "signature_policy"),
             ("log_level = \"a=b=c\"", "log_level"),
             ("public_addresses = [\"example.com\"]", "example.com"),
+            ("vru_listen = \"somewhere\"", "\"auto\", \"off\""),
+            ("vru_listen = \"0.0.0.0:4435\"", "vru_tls"),
+            ("vru_http_listen = \"192.0.2.1:80\"\nvru_http_url = \"https://a\"", "proxy with TLS"),
+            ("vru_http_listen = \"127.0.0.1:80\"", "vru_http_url"),
+            ("pin_digits = 3", "pin_digits"),
             ("not toml", "TOML"),
         ] {
             let error = load(text, &Overrides::default()).unwrap_err().to_string();

@@ -15,5 +15,7 @@ pub mod keys;
 pub mod operator;
 pub mod pipeline;
 pub mod receive;
+pub mod reports;
 pub mod serve;
 pub mod store;
+pub mod vru;

@@ -7,6 +7,7 @@ use protocol::ids::{AccountId, InstrumentId, MerchantId, RealmId};
 use protocol::money::{Asset, format};
 use protocol::time::Timestamp;
 
+use crate::reports::ReportReason;
 use crate::store::holds::Holder;
 use crate::store::records::MerchantStatus;
 
@@ -106,11 +107,11 @@ pub struct InstrumentView {
     pub stage: InstrumentStage,
     /// Whether it is stopped.
     pub held: bool,
-    /// How its PIN stands.
-    pub pin: PinStage,
     /// Who stopped it.
     #[serde(default)]
     pub held_by: Vec<Holder>,
+    /// How its PIN stands.
+    pub pin: PinStage,
     /// Wrong PINs in a row.
     pub pin_failures: u8,
     /// Count of its last transaction.
@@ -119,6 +120,38 @@ pub struct InstrumentView {
     pub limits: LimitsView,
     /// When it was enrolled.
     pub enrolled_at_ms: Timestamp,
+}
+
+/// How an instrument's access to the VRU stands.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct VruAccessView {
+    /// The instrument.
+    pub instrument: InstrumentId,
+    /// Whether no passcode is taken any more.
+    pub locked: bool,
+    /// Wrong passcodes in a row.
+    pub failures: u8,
+    /// When its mailer was written.
+    pub issued_at_ms: Timestamp,
+}
+
+/// A problem report.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ReportView {
+    /// What customer and operator call it.
+    pub number: u64,
+    /// What it is about.
+    pub reason: ReportReason,
+    /// Which instrument, where it concerns one.
+    pub instrument: Option<InstrumentId>,
+    /// What was found; empty where a customer filed it.
+    pub text: String,
+    /// When it was filed.
+    pub filed_at_ms: Timestamp,
+    /// When it was closed.
+    pub closed_at_ms: Option<Timestamp>,
+    /// The operator's note.
+    pub note: Option<String>,
 }
 
 /// What an import did.
@@ -201,6 +234,9 @@ pub struct StatusView {
     pub serving: bool,
     /// Where it listens.
     pub listen: Option<SocketAddr>,
+    /// Where the VRU takes calls.
+    #[serde(default)]
+    pub vru_listen: Option<SocketAddr>,
     /// Whether it takes requests: `open`, `draining`, `disk-low`.
     pub intake: String,
     /// The TPS's time.

@@ -69,11 +69,11 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// Two columns: names and values.
-fn facts(facts: &[(&str, String)]) -> String {
+pub(super) fn facts(facts: &[(&str, String)]) -> String {
     table(&facts.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]).collect::<Vec<_>>())
 }
 
-fn header(names: &[&str]) -> Vec<String> {
+pub(super) fn header(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
@@ -87,7 +87,7 @@ fn held_by(instrument: &InstrumentView) -> String {
 }
 
 /// The kebab-case name that JSON has for a value, too.
-fn name_of(value: impl serde::Serialize) -> String {
+pub(super) fn name_of(value: impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
 }
 
@@ -122,6 +122,10 @@ fn describe(response: &AdminResponse) -> String {
             "PIN of instrument {instrument}: {}\nIt is shown this once. Tell it over another channel than the bundle's.\n",
             pin.expose()
         ),
+        AdminResponse::Mailer { mailer, .. } => mailer.expose().to_owned(),
+        AdminResponse::VruAccess(access) => super::vru::describe(access),
+        AdminResponse::Report(report) => super::report::describe(report),
+        AdminResponse::Reports { reports } => super::report::list(reports),
         AdminResponse::Merchant(merchant) => describe_merchant(merchant),
         AdminResponse::Merchants { merchants } => {
             let mut rows = vec![header(&["MERCHANT", "STATUS", "NAME", "OWED"])];
@@ -213,7 +217,7 @@ fn describe_instrument(instrument: &InstrumentView) -> String {
 }
 
 /// A text from outside, without anything that a terminal would obey.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }
 
@@ -251,6 +255,10 @@ fn describe_status(status: &StatusView) -> String {
     };
     let mut list = vec![
         ("server", listen),
+        (
+            "VRU",
+            status.vru_listen.map_or_else(|| "takes no calls".to_owned(), |listen| format!("takes calls on {listen}")),
+        ),
         ("version", status.version.clone()),
         ("realm", status.realm.to_string()),
         ("clock", Timestamp::to_string(&status.clock_ms)),

@@ -8,6 +8,7 @@ pub mod installation;
 mod instruments;
 mod merchants;
 mod status;
+mod vru;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ use crate::admin::views::Money;
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
 use crate::data_directory::{DataDirectory, Realm};
 use crate::pipeline::Engine;
+use crate::vru::desk::Desk;
+use vru::VruSettings;
 
 /// What a command asks of the server as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub enum ServerSignal {
 pub struct Serving {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where the VRU takes calls; `None` where it does not.
+    pub vru: Option<SocketAddr>,
     /// Takes signals for the server as a whole.
     pub signals: tokio::sync::mpsc::UnboundedSender<ServerSignal>,
     /// Whether the ledger survives a reload.
@@ -46,6 +51,8 @@ pub struct Operator {
     realm: Realm,
     public_addresses: Vec<String>,
     configured_listen: SocketAddr,
+    vru: Arc<Desk>,
+    vru_settings: VruSettings,
     serving: Option<Serving>,
     started_at: Timestamp,
     last_serial: Mutex<u64>,
@@ -61,7 +68,10 @@ impl Operator {
         serving: Option<Serving>,
     ) -> Self {
         let started_at = engine.now();
+        let vru = Arc::new(Desk::start(Arc::clone(&engine), realm.clone(), config.pin_digits));
         Self {
+            vru,
+            vru_settings: VruSettings::of(config),
             engine,
             data,
             realm,
@@ -71,6 +81,11 @@ impl Operator {
             started_at,
             last_serial: Mutex::new(0),
         }
+    }
+
+    /// The VRU's desk, for those who take calls.
+    pub fn vru(&self) -> Arc<Desk> {
+        Arc::clone(&self.vru)
     }
 
     /// Gives the engine back, to be drained.
@@ -89,8 +104,8 @@ impl Operator {
             AdminRequest::ShowAccount { account } => self.show_account(&account),
             AdminRequest::Fund { account, amount, deposit } => self.fund(&account, &amount, deposit),
             AdminRequest::HoldAccount { account, held } => self.hold_account(&account, held),
-            AdminRequest::Enrol { account, label, limits, valid_ms, addresses } => {
-                self.enrol(&account, label, &limits, valid_ms, addresses)
+            AdminRequest::Enrol { account, label, limits, valid_ms, addresses, mailer } => {
+                self.enrol(&account, label, &limits, valid_ms, addresses, mailer)
             }
             AdminRequest::ImportInstruments { rows } => self.import(&rows),
             AdminRequest::ListInstruments { account } => self.list_instruments(account.as_deref()),
@@ -99,6 +114,7 @@ impl Operator {
             AdminRequest::HoldInstrument { instrument, held } => self.hold_instrument(&instrument, held),
             AdminRequest::Revoke { instrument } => self.revoke(&instrument),
             AdminRequest::NewPin { instrument, digits } => self.new_pin(&instrument, digits),
+            AdminRequest::Vru(request) => self.vru_request(request),
             AdminRequest::RegisterMerchant { request } => self.register_merchant(&request),
             AdminRequest::RenewMerchant { merchant, request } => self.renew(&merchant, &request),
             AdminRequest::ListMerchants => self.list_merchants(),

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::server::AdminSocket;
-use crate::config::{Config, ConfigError, LogFormat, Overrides};
+use crate::config::{Config, ConfigError, ListenAddress, LogFormat, Overrides};
 use crate::data_directory::{DataDirectory, DataError, Realm};
 use crate::keys::{KeyError, KeyRing, TlsKey};
 use crate::operator::installation::{InstallError, open_ledger};
@@ -22,6 +22,7 @@ use crate::pipeline::clock::wall_clock;
 use crate::pipeline::{Engine, EngineKeys, ThreadClock};
 use crate::receive::{Listener, ReceiveError};
 use crate::store::{Store, StoreError};
+use crate::vru::fronts::{Fronts, VruError};
 
 pub use dev::dev;
 
@@ -46,6 +47,9 @@ pub enum ServeError {
     /// The listener.
     #[error(transparent)]
     Receive(#[from] ReceiveError),
+    /// The VRU.
+    #[error(transparent)]
+    Vru(#[from] VruError),
     /// Database and `realm.toml` do not belong together.
     #[error("the database belongs to another TPS than realm.toml: restore both from one backup")]
     OtherRealm,
@@ -95,7 +99,7 @@ pub fn serve(data: &DataDirectory, mut options: ServeOptions, log: impl FnOnce(&
     let mut announce = Announce::Ready;
     loop {
         let store = open_patiently(data)?;
-        let (listen, signal) = run(data, &realm, loaded, store, options.frames, true, &announce)?;
+        let Ended { listen, vru, signal } = run(data, &realm, loaded, store, options.frames, true, &announce)?;
         if signal == ServerSignal::Stop {
             return Ok(());
         }
@@ -104,6 +108,9 @@ pub fn serve(data: &DataDirectory, mut options: ServeOptions, log: impl FnOnce(&
         loaded = Loaded::from(data, &realm, &options)?;
         if loaded.config.listen.port() == 0 {
             loaded.config.listen = listen;
+        }
+        if let Some(vru) = vru.filter(|_| loaded.config.vru_listen == ListenAddress::Derived) {
+            loaded.config.vru_listen = ListenAddress::At(vru);
         }
         announce = Announce::Nothing;
     }
@@ -162,6 +169,13 @@ fn network_runtime(engine: &Engine) -> std::io::Result<Runtime> {
         .build()
 }
 
+/// Where a server listened that has ended, and why it has.
+struct Ended {
+    listen: SocketAddr,
+    vru: Option<SocketAddr>,
+    signal: ServerSignal,
+}
+
 /// Runs one engine over `store` until it is told to stop or to reload; then everything is answered and closed.
 fn run(
     data: &DataDirectory,
@@ -171,7 +185,7 @@ fn run(
     frames: bool,
     durable: bool,
     announce: &Announce,
-) -> Result<(SocketAddr, ServerSignal), ServeError> {
+) -> Result<Ended, ServeError> {
     let Loaded { config, keys, tls, in_force } = loaded;
     if store.reader().realm()? != realm.realm {
         return Err(ServeError::OtherRealm);
@@ -179,6 +193,10 @@ fn run(
     let engine = Arc::new(Engine::start(store, keys, config.engine(realm.shards))?);
     // One runtime for the network and another for all else, so that no command ever stands before a payment.
     let (network, control) = (network_runtime(&engine)?, runtime()?);
+    let fronts = {
+        let _context = control.enter();
+        Fronts::bind(&config, data, &tls)?
+    };
     let listener = {
         let _context = network.enter();
         let policy = config.signature_policy;
@@ -193,7 +211,8 @@ fn run(
     };
     let (signals_out, mut signals) = mpsc::unbounded_channel();
     let (stop_out, stop) = watch::channel(false);
-    let serving = Serving { listen, signals: signals_out.clone(), durable };
+    let vru = fronts.listen;
+    let serving = Serving { listen, vru, signals: signals_out.clone(), durable };
     let operator = Arc::new(Operator::new(Arc::clone(&engine), data.clone(), realm.clone(), &config, Some(serving)));
     let watched = housekeeping::Watched {
         engine: Arc::clone(&engine),
@@ -205,12 +224,14 @@ fn run(
     let stop_for_control = stop.clone();
     let controlled = std::thread::Builder::new().name("tps-control".to_owned()).spawn(move || {
         let signal = control.block_on(async move {
+            let calls = tokio::spawn(fronts.run(operator.vru(), stop_for_control.clone()));
             let admin = tokio::spawn(socket.run(operator, stop_for_control.clone()));
             let housekeeping = tokio::spawn(housekeeping::run(watched, stop_for_control));
             let signal = caught.next(&mut signals, durable).await;
             tracing::info!(?signal, "the server takes no more requests and answers what is open");
             let _ = stop_out.send(true);
             let _ = admin.await;
+            let _ = calls.await;
             let _ = housekeeping.await;
             signal
         });
@@ -227,7 +248,7 @@ fn run(
     let signal = controlled.join().map_err(|_| ServeError::Unfinished)?;
     drain(engine)?;
     tracing::info!("everything is answered and closed");
-    Ok((listen, signal))
+    Ok(Ended { listen, vru, signal })
 }
 
 /// The system's signals to this process; caught from the moment this is made.

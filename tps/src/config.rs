@@ -49,6 +49,13 @@ impl ListenAddress {
     }
 }
 
+impl ListenAddress {
+    /// Whether another port may come out of it at the next start.
+    pub fn is_the_systems_choice(self, listen: SocketAddr) -> bool {
+        self == Self::Derived || self.resolve(listen, 0).is_some_and(|address| address.port() == 0)
+    }
+}
+
 impl TryFrom<String> for ListenAddress {
     type Error = String;
 

@@ -109,7 +109,7 @@ pub fn serve(data: &DataDirectory, mut options: ServeOptions, log: impl FnOnce(&
         if loaded.config.listen.port() == 0 {
             loaded.config.listen = listen;
         }
-        if let Some(vru) = vru.filter(|_| loaded.config.vru_listen == ListenAddress::Derived) {
+        if let Some(vru) = vru.filter(|_| loaded.config.vru_listen.is_the_systems_choice(listen)) {
             loaded.config.vru_listen = ListenAddress::At(vru);
         }
         announce = Announce::Nothing;

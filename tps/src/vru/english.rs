@@ -24,7 +24,7 @@ pub fn text(prompt: &Prompt) -> Zeroizing<String> {
         }
         Prompt::UnknownKey => "There is nothing under that key.",
         Prompt::ConfirmPin => {
-            "Your present PIN will end. To get a new one press 1. To go back press any other key. Have something to write at hand."
+            "A PIN that you have will end. To get a new one press 1. To go back press any other key. Have something to write at hand."
         }
         Prompt::NewPin(pin) => return new_pin(&pin.expose()),
         Prompt::OfferRepeat => "To hear it once more press 1. To go on press any other key.",

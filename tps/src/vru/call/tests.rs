@@ -109,7 +109,7 @@ fn a_new_pin_is_told_once_and_repeated_once() {
     assert!(says(&again, "0 0 4 7 1 1") && says(&again, "new PIN press 1"));
     // Now 1 means a new one.
     let asked = press(&mut call, "1");
-    assert!(says(&asked, "Your present PIN will end") && !says(&asked, "4 7 1 1"));
+    assert!(says(&asked, "A PIN that you have will end") && !says(&asked, "4 7 1 1"));
     // Whoever goes on without hearing it again does not hear it again.
     let mut call = admitted();
     press(&mut call, "11");
@@ -244,7 +244,8 @@ proptest! {
         let mut call = if entered { admitted() } else { Call::start().0 };
         for event in &events {
             let input = input(event);
-            prop_assert!(!format!("{input:?}").contains("Digit"));
+            let shown = format!("{input:?}");
+            prop_assert!(!shown.contains("Digit"));
             let step = call.input(input);
             let shown = format!("{step:?} {call:?}");
             prop_assert!(!shown.contains("4711") && !shown.contains(number().expose()) && !shown.contains(PASSCODE));

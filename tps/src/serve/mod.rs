@@ -193,21 +193,24 @@ fn run(
     let engine = Arc::new(Engine::start(store, keys, config.engine(realm.shards))?);
     // One runtime for the network and another for all else, so that no command ever stands before a payment.
     let (network, control) = (network_runtime(&engine)?, runtime()?);
-    let fronts = {
-        let _context = control.enter();
-        Fronts::bind(&config, data, &tls)?
-    };
     let listener = {
         let _context = network.enter();
         let policy = config.signature_policy;
-        let TlsKey { certificate_der, private_key_pkcs8_der } = tls;
+        let TlsKey { certificate_der, private_key_pkcs8_der } = &tls;
         let receive = config.receive(frames);
-        Listener::bind(&receive, certificate_der, private_key_pkcs8_der, realm.realm, policy, Arc::clone(&engine))?
+        Listener::bind(
+            &receive,
+            certificate_der.clone(),
+            private_key_pkcs8_der.clone(),
+            realm.realm,
+            policy,
+            Arc::clone(&engine),
+        )?
     };
     let listen = listener.local_address();
-    let (socket, mut caught) = {
+    let (fronts, socket, mut caught) = {
         let _context = control.enter();
-        (AdminSocket::bind(data)?, UnixSignals::catch()?)
+        (Fronts::bind(&config, data, &tls)?, AdminSocket::bind(data)?, UnixSignals::catch()?)
     };
     let (signals_out, mut signals) = mpsc::unbounded_channel();
     let (stop_out, stop) = watch::channel(false);

@@ -55,7 +55,7 @@ pub fn enrol(store: &mut dyn Store, instruments: usize, now: Timestamp) {
             account: account(number),
             label: String::new(),
             activation,
-            held: false,
+            holds: tps::store::holds::Holds::NONE,
             revoked: false,
             limits: Limits::default(),
             enrolled_at: now,

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use protocol::enrolment::SignaturePolicy;
+use protocol::limits::{PIN_DIGITS_MAX, PIN_DIGITS_MIN};
 
 use crate::pipeline::EngineConfig;
 use crate::pipeline::verify::{SignatureCheck, SignatureRule};
 use crate::receive::ReceiveConfig;
-pub use listeners::{LISTENERS, ListenSetting, ListenerKind, OPERATIONS, Place, PlacedListener};
+pub use listeners::{LISTENERS, ListenSetting, ListenerKind, OPERATIONS, Place, PlacedListener, VRU, VRU_WEBHOOKS};
 pub use settlement::{AssetFees, SettlementConfig};
 
 /// Environment variables with the prefix `TPS_` that are no configuration.
@@ -68,6 +69,18 @@ pub struct Config {
     pub key_file: Option<PathBuf>,
     /// File with the passphrase that opens the protected keys; see `tps key protect`.
     pub passphrase_file: Option<PathBuf>,
+    /// TCP address on which the VRU takes calls; two ports above [`Self::listen`] on this machine alone unless said.
+    pub vru_listen: Option<ListenSetting>,
+    /// Whether calls are under TLS with the server's certificate; needed beyond this machine.
+    pub vru_tls: bool,
+    /// What mailers tell customers to call: `host:port` or a telephone number; empty means where the VRU listens.
+    pub vru_public_address: String,
+    /// TCP address on which the VRU takes the webhooks of a telephony provider; on this machine alone, behind a proxy with TLS.
+    pub vru_http_listen: Option<ListenSetting>,
+    /// The URL of that proxy, without a path: what the provider's signatures are over.
+    pub vru_http_url: String,
+    /// Digits of the PINs that the VRU gives.
+    pub pin_digits: usize,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `tps=debug,info`.
@@ -94,6 +107,12 @@ impl Default for Config {
             open_requests_per_address_max: receive.open_requests_per_address_max,
             key_file: None,
             passphrase_file: None,
+            vru_listen: None,
+            vru_tls: false,
+            vru_public_address: String::new(),
+            vru_http_listen: None,
+            vru_http_url: String::new(),
+            pin_digits: protocol::limits::PIN_DIGITS,
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -163,6 +182,16 @@ pub enum ConfigError {
         /// What it may be.
         range: &'static str,
     },
+    /// A line that everybody on the way could listen to.
+    #[error("`{key}` is {address}, which is not this machine alone: {remedy}")]
+    NotPrivate {
+        /// Which key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// An address customers cannot use.
     #[error("`{0}` in `public_addresses` is not an address: write host:port")]
     NotAnAddress(String),
@@ -228,6 +257,13 @@ impl Config {
             ("connections_max", self.connections_max > 0, "at least 1"),
             ("open_requests_per_connection_max", self.open_requests_per_connection_max > 0, "at least 1"),
             ("open_requests_per_address_max", self.open_requests_per_address_max > 0, "at least 1"),
+            ("pin_digits", (PIN_DIGITS_MIN..=PIN_DIGITS_MAX).contains(&self.pin_digits), "4 to 12"),
+            ("vru_public_address", self.vru_public_address.len() <= 255, "at most 255 bytes"),
+            (
+                "vru_http_url",
+                !matches!(self.vru_http_listen, Some(ListenSetting::At(_))) || self.vru_http_url.starts_with("http"),
+                "the URL under which the provider calls `vru_http_listen`, for example \"https://vru.example.com\"",
+            ),
         ];
         if let Some((key, _, range)) = ranges.into_iter().find(|(_, valid, _)| !valid) {
             return Err(ConfigError::OutOfRange { key, range });
@@ -240,6 +276,13 @@ impl Config {
         }
         self.settlement.check()?;
         self.funding_key()?;
+        if let Some(ListenSetting::At(address)) = self.vru_listen
+            && !address.ip().is_loopback()
+            && !self.vru_tls
+        {
+            let remedy = "set `vru_tls = true`, so that nobody on the way hears PINs, or choose a loopback address";
+            return Err(ConfigError::NotPrivate { key: "vru_listen", address, remedy });
+        }
         match self.public_addresses.iter().find(|address| !is_address(address)) {
             Some(address) => Err(ConfigError::NotAnAddress(address.clone())),
             None => self.listeners().map(drop),
@@ -347,6 +390,18 @@ pub const CONFIG_TEMPLATE: &str = "\
 # TPS_PASSPHRASE_FILE, the systemd credential tps-key, or the passphrase typed at the terminal).
 # key_file = \"/etc/quittance/tps.key\"
 # passphrase_file = \"/etc/quittance/tps.passphrase\"
+# The VRU, the customers' second channel: TCP address on which it takes calls (two ports above `listen` on 127.0.0.1 unless
+# said; or \"off\"), TLS (needed beyond this machine), and what mailers tell customers to call.
+#vru_listen = \"127.0.0.1:4435\"
+#vru_tls = false
+#vru_public_address = \"\"
+
+# Webhooks of a telephony provider for the VRU (docs/vru.md): a loopback address or \"off\", and the provider's URL for it.
+#vru_http_listen = \"off\"
+#vru_http_url = \"\"
+
+# Digits of the PINs that the VRU gives, 4 to 12.
+#pin_digits = 6
 
 # Logs go to standard error: \"text\" or \"json\"; error, warn, info, debug, trace or a filter such as \"tps=debug,info\".
 #log_format = \"text\"
@@ -392,10 +447,11 @@ mod tests {
             .collect();
         let shown = load(&uncommented, &Overrides::default()).unwrap();
         // What is derived unless it is set shows what is derived from the other built-in values.
-        let listener = |config: &Config| config.listener(&OPERATIONS).unwrap();
-        assert_eq!(listener(&shown), listener(&Config::default()));
-        assert_eq!(Config { operations_listen: None, ..shown }, Config::default());
-        assert_eq!(uncommented.lines().count(), 15);
+        let places = |config: &Config| config.listeners().unwrap().iter().map(|(_, place)| *place).collect::<Vec<_>>();
+        assert_eq!(places(&shown), places(&Config::default()));
+        let derived = Config { operations_listen: None, vru_listen: None, vru_http_listen: None, ..shown };
+        assert_eq!(derived, Config::default());
+        assert_eq!(uncommented.lines().count(), 21);
     }
 
     #[test]
@@ -421,6 +477,11 @@ mod tests {
             ("operations_listen = \"0.0.0.0:4434\"", "reverse proxy"),
             ("operations_listen = \"on\"", "IP:PORT or off"),
             ("listen = \"127.0.0.1:65535\"", "operations_listen"),
+            ("vru_listen = \"somewhere\"", "IP:PORT or off"),
+            ("vru_listen = \"0.0.0.0:4435\"", "vru_tls"),
+            ("vru_http_listen = \"192.0.2.1:80\"\nvru_http_url = \"https://a\"", "reverse proxy"),
+            ("vru_http_listen = \"127.0.0.1:80\"", "vru_http_url"),
+            ("pin_digits = 3", "pin_digits"),
             ("not toml", "TOML"),
         ] {
             let error = load(text, &Overrides::default()).unwrap_err().to_string();

@@ -21,6 +21,8 @@ pub mod operations;
 pub mod operator;
 pub mod pipeline;
 pub mod receive;
+pub mod reports;
 pub mod serve;
 pub mod settlement;
 pub mod store;
+pub mod vru;

@@ -15,6 +15,7 @@ use protocol::proof::Outcome;
 use protocol::response::Reason;
 use protocol::time::Timestamp;
 use tps::book::orders::Order;
+use tps::store::holds::Holder;
 
 fn world(units: u64) -> (Server, Customer) {
     let mut server = Server::memory();
@@ -79,9 +80,9 @@ fn denials_tell_the_customer_why_and_the_merchant_only_that() {
     server.order(&Order::HoldAccount { account: customer.account, held: true }).unwrap();
     assert_eq!(customer.pay(&mut server, 1).answer.reason, Reason::Held);
     server.order(&Order::HoldAccount { account: customer.account, held: false }).unwrap();
-    server.order(&Order::HoldInstrument { id: customer.instrument, held: true }).unwrap();
+    server.order(&Order::HoldInstrument { id: customer.instrument, by: Holder::Operator, held: true }).unwrap();
     assert_eq!(customer.pay(&mut server, 1).answer.reason, Reason::Held);
-    server.order(&Order::HoldInstrument { id: customer.instrument, held: false }).unwrap();
+    server.order(&Order::HoldInstrument { id: customer.instrument, by: Holder::Operator, held: false }).unwrap();
     assert_eq!(customer.pay(&mut server, 1).answer.reason, Reason::Paid);
     server.check_conservation();
 }

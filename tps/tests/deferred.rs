@@ -6,12 +6,15 @@ mod common;
 use common::*;
 use protocol::ids::InstrumentId;
 use protocol::response::{Reason, open};
+use tps::jobs::cursor::Cursor;
 use tps::jobs::deferred::DeferredVerification;
 use tps::jobs::{Job, Pause};
 use tps::pipeline::verify::{SignatureCheck, SignatureRule};
 use tps::pipeline::{Engine, EngineConfig, EngineKeys};
+use tps::reports::Report;
 use tps::store::Store;
 use tps::store::crash::CrashDisk;
+use tps::store::desk::DeskRecord;
 
 fn config(check: SignatureCheck) -> EngineConfig {
     let default = EngineConfig::default();
@@ -80,6 +83,15 @@ fn no_signature_is_checked_live_and_bad_ones_are_found_later() {
         !held(&engine, honest.instrument) && held(&engine, rest[0].instrument) && !held(&engine, rest[1].instrument)
     );
     assert_eq!((balance(&engine), engine.counters().paid()), (0, paid), "nothing is reversed");
+    let reports = Report::all(engine.reader().as_ref(), &[]).unwrap();
+    assert_eq!(reports.len(), 2, "one for each bad signature");
+    assert!(reports.iter().all(|report| report.instrument == Some(rest[0].instrument)));
+    // The same again, as after a crash before the cursor was kept: nothing is filed twice.
+    let cursor = Cursor::new("deferred verification", engine.log_end_at_start(), 0);
+    engine.record(vec![cursor.entry()]).unwrap();
+    let mut again = DeferredVerification::start(&engine, SignatureCheck::Deferred).unwrap().unwrap();
+    work(&engine, &mut again);
+    assert_eq!(Report::all(engine.reader().as_ref(), &[]).unwrap().len(), 2);
     let content = rest[0].content(1);
     let request = rest[0].request(&content);
     let denied = open(&submit(&engine, &request.bytes), &request.hash, &request.session).unwrap();

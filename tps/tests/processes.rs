@@ -141,6 +141,7 @@ impl Wallet {
             limits: LimitsText::default(),
             valid_ms: 600_000,
             addresses: vec![address.to_string()],
+            mailer: false,
         };
         let AdminResponse::Enrolled { bundle, .. } = admin.call(&enrol).unwrap() else { panic!("another answer") };
         let bundle = EnrolmentBundle::decode(&hex::decode(bundle.expose()).unwrap()).unwrap();

@@ -14,7 +14,9 @@ use protocol::time::Timestamp;
 use zeroize::Zeroize;
 
 use crate::audit::AuditReport;
-use views::{AccountView, CountersView, ImportedView, InstrumentView, MerchantView, Money, StatusView};
+use views::{
+    AccountView, CountersView, ImportedView, InstrumentView, MerchantView, Money, ReportView, StatusView, VruAccessView,
+};
 
 /// Longest line in either direction, in bytes: a list of a hundred thousand accounts fits.
 pub const LINE_BYTES_MAX: usize = 64 << 20;
@@ -81,6 +83,9 @@ pub enum AdminRequest {
         valid_ms: u64,
         /// `host:port` of this TPS in the bundle; empty means those of the configuration.
         addresses: Vec<String>,
+        /// Give it access to the VRU, too; the answer holds the mailer.
+        #[serde(default)]
+        mailer: bool,
     },
     /// Imports instruments that an issuer personalised itself, all of one shard.
     ImportInstruments {
@@ -123,6 +128,8 @@ pub enum AdminRequest {
         /// Digits.
         digits: usize,
     },
+    /// Access to the VRU, and what was reported.
+    Vru(VruRequest),
     /// Registers a merchant, to be reviewed.
     RegisterMerchant {
         /// The merchant's request for a certificate, hexadecimal.
@@ -180,6 +187,44 @@ pub enum AdminRequest {
     Drain,
 }
 
+/// One command about the VRU or about reports.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum VruRequest {
+    /// New credentials for an instrument; earlier ones end.
+    Mailer {
+        /// Which.
+        instrument: String,
+    },
+    /// How the access of an instrument stands.
+    Show {
+        /// Which.
+        instrument: String,
+    },
+    /// Takes passcodes again after too many wrong ones.
+    Unlock {
+        /// Which.
+        instrument: String,
+    },
+    /// Reports that are open, oldest first.
+    ListReports {
+        /// Closed ones, too.
+        all: bool,
+    },
+    /// One report.
+    ShowReport {
+        /// Which.
+        number: u64,
+    },
+    /// Closes a report.
+    CloseReport {
+        /// Which.
+        number: u64,
+        /// The operator's note.
+        note: String,
+    },
+}
+
 /// What a command did or found.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
@@ -212,6 +257,25 @@ pub enum AdminResponse {
         bundle: Secret,
         /// End of the activation code.
         expires_at_ms: Timestamp,
+        /// The sheet for the customer with the credentials for the VRU, where it was asked for; told this once.
+        #[serde(default)]
+        mailer: Option<Secret>,
+    },
+    /// New credentials for the VRU.
+    Mailer {
+        /// For which instrument.
+        instrument: InstrumentId,
+        /// The sheet for the customer, told this once.
+        mailer: Secret,
+    },
+    /// How an instrument's access to the VRU stands.
+    VruAccess(VruAccessView),
+    /// One report.
+    Report(ReportView),
+    /// Several reports.
+    Reports {
+        /// The oldest first.
+        reports: Vec<ReportView>,
     },
     /// Instruments of an issuer.
     Imported(ImportedView),

@@ -9,6 +9,8 @@ use protocol::time::Timestamp;
 
 use crate::counters::Distribution;
 
+use crate::reports::ReportReason;
+use crate::store::holds::Holder;
 use crate::store::records::MerchantStatus;
 
 /// An amount or a balance.
@@ -107,6 +109,9 @@ pub struct InstrumentView {
     pub stage: InstrumentStage,
     /// Whether it is stopped.
     pub held: bool,
+    /// Who stopped it.
+    #[serde(default)]
+    pub held_by: Vec<Holder>,
     /// How its PIN stands.
     pub pin: PinStage,
     /// Wrong PINs in a row.
@@ -117,6 +122,38 @@ pub struct InstrumentView {
     pub limits: LimitsView,
     /// When it was enrolled.
     pub enrolled_at_ms: Timestamp,
+}
+
+/// How an instrument's access to the VRU stands.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct VruAccessView {
+    /// The instrument.
+    pub instrument: InstrumentId,
+    /// Whether no passcode is taken any more.
+    pub locked: bool,
+    /// Wrong passcodes in a row.
+    pub failures: u8,
+    /// When its mailer was written.
+    pub issued_at_ms: Timestamp,
+}
+
+/// A problem report.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ReportView {
+    /// What customer and operator call it.
+    pub number: u64,
+    /// What it is about.
+    pub reason: ReportReason,
+    /// Which instrument, where it concerns one.
+    pub instrument: Option<InstrumentId>,
+    /// What was found; empty where a customer filed it.
+    pub text: String,
+    /// When it was filed.
+    pub filed_at_ms: Timestamp,
+    /// When it was closed.
+    pub closed_at_ms: Option<Timestamp>,
+    /// The operator's note.
+    pub note: Option<String>,
 }
 
 /// What an import did.

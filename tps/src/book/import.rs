@@ -19,6 +19,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::Book;
 use super::orders::OrderError;
+use crate::store::holds::Holds;
 use crate::store::records::{ActivationState, EnrolmentRecord, JournalRecord};
 
 /// Most rows of one chunk: its commit stays far below a second, in which payments of the shard wait.
@@ -259,7 +260,7 @@ impl Book {
                     signing_public: row.signing_public,
                     device_key: row.device_key,
                 },
-                held: false,
+                holds: Holds::NONE,
                 revoked: false,
                 limits: Limits::default(),
                 enrolled_at: now,

@@ -87,7 +87,7 @@ impl Entry {
 
     /// Takes over the part of an enrolment that payments read.
     fn set_enrolment(&mut self, record: &EnrolmentRecord) {
-        self.set(HELD, record.held);
+        self.set(HELD, record.holds.any());
         self.set(REVOKED, record.revoked);
         let limits = (record.limits != Limits::default()).then(|| Arc::new(record.limits.clone()));
         let rare = self.rare.take().map_or_else(Rare::default, |rare| *rare);

@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 
 use super::Book;
 use crate::store::StoreError;
+use crate::store::holds::{Holder, Holds};
 use crate::store::records::{ActivationState, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus};
 
 /// Something to do that is not a payment. Random parts are drawn by whoever gives the order.
@@ -81,6 +82,8 @@ pub enum Order {
     HoldInstrument {
         /// Which.
         id: InstrumentId,
+        /// Whose hold that is; another's stays, unless the operator releases.
+        by: Holder,
         /// Stop, or release.
         held: bool,
     },
@@ -229,7 +232,7 @@ impl Book {
                     account: *account,
                     label: label.clone(),
                     activation: ActivationState::Waiting { code_hash: *code_hash, expires_at: *expires_at },
-                    held: false,
+                    holds: Holds::NONE,
                     revoked: false,
                     limits: limits.clone(),
                     enrolled_at: now,
@@ -248,9 +251,18 @@ impl Book {
                     record.limits = limits.clone();
                 })
             }
-            Order::HoldInstrument { id, held } => {
-                let what = if *held { "held" } else { "released" };
-                self.change_instrument(*id, now, what, |record| record.held = *held)
+            Order::HoldInstrument { id, by, held } => {
+                let what = match (held, by) {
+                    (true, Holder::Operator) => "held",
+                    (true, Holder::Customer) => "held for its customer",
+                    (true, Holder::Job) => "held after a finding",
+                    (false, Holder::Operator) => "released",
+                    (false, Holder::Customer) => "lifted the customer's hold of",
+                    (false, Holder::Job) => "lifted the finding's hold of",
+                };
+                self.change_instrument(*id, now, what, |record| {
+                    record.holds = if *held { record.holds.with(*by) } else { record.holds.released_by(*by) };
+                })
             }
             Order::Revoke { id } => self.change_instrument(*id, now, "revoked", |record| record.revoked = true),
             Order::SetPin { id, pin } => {

@@ -69,6 +69,9 @@ pub(super) enum InstrumentCommand {
         /// host:port of this TPS in the bundle; repeat for more [default: `public_addresses` in tps.toml]
         #[arg(long = "address", value_name = "HOST:PORT")]
         addresses: Vec<String>,
+        /// The new file for the sealed mailer, a sheet with access to the VRU: print it, convey it apart from the bundle
+        #[arg(long, value_name = "FILE")]
+        mailer: Option<PathBuf>,
     },
     /// Import instruments that you personalised yourself, from a CSV file
     #[command(after_help = super::import::HELP)]
@@ -128,10 +131,10 @@ pub(super) enum InstrumentCommand {
 impl InstrumentCommand {
     pub(super) fn run(self, context: &Context) -> Result<(), AdminError> {
         let request = match self {
-            Self::Enrol { account, label, limits, bundle, valid, addresses } => {
-                let limits = limits.text();
-                let request = AdminRequest::Enrol { account, label, limits, valid_ms: valid.0, addresses };
-                return enrol(context, request, bundle);
+            Self::Enrol { account, label, limits, bundle, valid, addresses, mailer } => {
+                let (limits, valid_ms, sheet) = (limits.text(), valid.0, mailer.is_some());
+                let request = AdminRequest::Enrol { account, label, limits, valid_ms, addresses, mailer: sheet };
+                return enrol(context, request, bundle, mailer);
             }
             Self::Import { file } => return super::import::import(context, &file),
             Self::NewPin { instrument, digits, quiet } => {
@@ -159,10 +162,12 @@ impl InstrumentCommand {
     }
 }
 
-fn enrol(context: &Context, request: AdminRequest, path: PathBuf) -> Result<(), AdminError> {
+fn enrol(context: &Context, request: AdminRequest, path: PathBuf, sheet: Option<PathBuf>) -> Result<(), AdminError> {
     // The file first: no instrument is enrolled whose bundle cannot be kept.
     let file = NewFile::create(&path)?;
-    let AdminResponse::Enrolled { instrument, account, bundle, expires_at_ms } = backend::call(context, request)?
+    let sheet_file = sheet.as_deref().map(NewFile::create).transpose()?;
+    let AdminResponse::Enrolled { instrument, account, bundle, expires_at_ms, mailer } =
+        backend::call(context, request)?
     else {
         return Err(AdminError::bad_input(
             "the server answered something else than asked: use the `tps` it was started with",
@@ -170,13 +175,26 @@ fn enrol(context: &Context, request: AdminRequest, path: PathBuf) -> Result<(), 
     };
     let bytes = Zeroizing::new(hex::decode(bundle.expose()).map_err(|error| AdminError::bad_input(error.to_string()))?);
     file.keep(&bytes)?;
+    if let (Some(sheet_file), Some(mailer)) = (sheet_file, &mailer) {
+        sheet_file.keep(mailer.expose().as_bytes())?;
+    }
     let told = json!({
         "result": "enrolled", "instrument": instrument, "account": account, "bundle": path, "expires_at_ms": expires_at_ms,
+        "mailer": sheet,
     });
+    let next = match &sheet {
+        Some(sheet) => format!(
+            "Next: convey the bundle and run `cts init` with it there; convey the printed mailer\n\
+             {} another way, and remove the file. The customer gets the PIN from the VRU.\n",
+            sheet.display()
+        ),
+        None => format!(
+            "Next: convey the bundle and run `cts init` with it there; then `tps instrument new-pin {instrument}`,\n\
+             and tell the PIN over another channel.\n"
+        ),
+    };
     let text = format!(
-        "instrument  {instrument}\naccount     {account}\nbundle      {} (until {expires_at_ms})\n\n\
-         Next: convey the bundle and run `cts init` with it there; then `tps instrument new-pin {instrument}`,\n\
-         and tell the PIN over another channel.\n",
+        "instrument  {instrument}\naccount     {account}\nbundle      {} (until {expires_at_ms})\n\n{next}",
         path.display(),
     );
     context.output.told(&told, &text);

@@ -14,11 +14,14 @@ mod instrument;
 mod key;
 mod merchant;
 mod output;
+mod phone;
+mod report;
 mod secret;
 mod server;
 mod settlement;
 mod top;
 mod values;
+mod vru;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,6 +76,14 @@ enum Command {
     /// What pays from accounts
     #[command(subcommand)]
     Instrument(instrument::InstrumentCommand),
+    /// Customers' access to the VRU, their second channel
+    #[command(subcommand)]
+    Vru(vru::VruCommand),
+    /// Call a VRU from this terminal; needs no data directory
+    VruPhone(phone::VruPhone),
+    /// Problems that were reported
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// Merchants and their certificates
     #[command(subcommand)]
     Merchant(merchant::MerchantCommand),
@@ -155,6 +166,9 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
         Command::Dev(dev) => dev.run(context)?,
         Command::Account(command) => command.run(context)?,
         Command::Instrument(command) => command.run(context)?,
+        Command::Vru(command) => command.run(context)?,
+        Command::VruPhone(phone) => phone.run()?,
+        Command::Report(command) => command.run(context)?,
         Command::Merchant(command) => command.run(context)?,
         Command::Key(command) => command.run(context)?,
         Command::Settlement(command) => command.run(context)?,

@@ -69,11 +69,11 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// Two columns: names and values.
-fn facts(facts: &[(&str, String)]) -> String {
+pub(super) fn facts(facts: &[(&str, String)]) -> String {
     table(&facts.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]).collect::<Vec<_>>())
 }
 
-fn header(names: &[&str]) -> Vec<String> {
+pub(super) fn header(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
@@ -81,8 +81,13 @@ fn yes(value: bool) -> String {
     if value { "held".to_owned() } else { "-".to_owned() }
 }
 
+fn held_by(instrument: &InstrumentView) -> String {
+    let names: Vec<String> = instrument.held_by.iter().map(name_of).collect();
+    if names.is_empty() { yes(instrument.held) } else { format!("held by {}", names.join(", ")) }
+}
+
 /// The kebab-case name that JSON has for a value, too.
-fn name_of(value: impl serde::Serialize) -> String {
+pub(super) fn name_of(value: impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
 }
 
@@ -119,6 +124,10 @@ fn describe(response: &AdminResponse) -> String {
         ),
         // Printed by its own command.
         AdminResponse::Settlement(_) => String::new(),
+        AdminResponse::Mailer { mailer, .. } => mailer.expose().to_owned(),
+        AdminResponse::VruAccess(access) => super::vru::describe(access),
+        AdminResponse::Report(report) => super::report::describe(report),
+        AdminResponse::Reports { reports } => super::report::list(reports),
         AdminResponse::Merchant(merchant) => describe_merchant(merchant),
         AdminResponse::Merchants { merchants } => {
             let mut rows = vec![header(&["MERCHANT", "STATUS", "NAME", "OWED"])];
@@ -186,7 +195,7 @@ fn describe_instrument(instrument: &InstrumentView) -> String {
         ("account", instrument.account.to_string()),
         ("label", printable(&instrument.label)),
         ("stage", name_of(instrument.stage)),
-        ("hold", yes(instrument.held)),
+        ("hold", held_by(instrument)),
         ("PIN", format!("{} ({} wrong in a row)", name_of(instrument.pin), instrument.pin_failures)),
         ("last count", instrument.last_count.to_string()),
         ("enrolled", instrument.enrolled_at_ms.to_string()),
@@ -211,7 +220,7 @@ fn describe_instrument(instrument: &InstrumentView) -> String {
 }
 
 /// A text from outside, without anything that a terminal would obey.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }
 

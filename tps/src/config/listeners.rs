@@ -47,6 +47,8 @@ pub enum Place {
         /// 1 or more.
         ports_after: u16,
     },
+    /// Nowhere.
+    Nowhere,
 }
 
 /// A kind of listener beside the one for payments.
@@ -72,23 +74,42 @@ pub const OPERATIONS: ListenerKind = ListenerKind {
     setting: |config| config.operations_listen,
 };
 
+/// Calls to the VRU.
+pub const VRU: ListenerKind = ListenerKind {
+    name: "vru",
+    key: "vru_listen",
+    place: Place::Loopback { ports_after: 2 },
+    loopback_only: false,
+    setting: |config| config.vru_listen,
+};
+
+/// Webhooks of a telephony provider for the VRU.
+pub const VRU_WEBHOOKS: ListenerKind = ListenerKind {
+    name: "vru webhooks",
+    key: "vru_http_listen",
+    place: Place::Nowhere,
+    loopback_only: true,
+    setting: |config| config.vru_http_listen,
+};
+
 /// All kinds. A new one is a line here and a key of [`Config`].
-pub const LISTENERS: [ListenerKind; 1] = [OPERATIONS];
+pub const LISTENERS: [ListenerKind; 3] = [OPERATIONS, VRU, VRU_WEBHOOKS];
 
 /// A listener and where it shall be; `None` where it is off.
 pub type PlacedListener = (ListenerKind, Option<SocketAddr>);
 
 impl Place {
-    fn beside(self, listen: SocketAddr, key: &'static str) -> Result<SocketAddr, ConfigError> {
+    fn beside(self, listen: SocketAddr, key: &'static str) -> Result<Option<SocketAddr>, ConfigError> {
         match self {
-            Self::SameAddress => Ok(listen),
+            Self::Nowhere => Ok(None),
+            Self::SameAddress => Ok(Some(listen)),
             Self::Loopback { ports_after } => {
                 let port = match listen.port() {
                     0 => Some(0),
                     port => port.checked_add(ports_after),
                 };
                 let port = port.ok_or(ConfigError::NoPortLeft { key })?;
-                Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+                Ok(Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)))
             }
         }
     }
@@ -102,9 +123,10 @@ impl Config {
     pub fn listener(&self, kind: &ListenerKind) -> Result<Option<SocketAddr>, ConfigError> {
         let address = match (kind.setting)(self) {
             Some(ListenSetting::Off) => return Ok(None),
-            Some(ListenSetting::At(address)) => address,
+            Some(ListenSetting::At(address)) => Some(address),
             None => kind.place.beside(self.listen, kind.key)?,
         };
+        let Some(address) = address else { return Ok(None) };
         if kind.loopback_only && !address.ip().is_loopback() {
             return Err(ConfigError::NotLoopback { key: kind.key, address });
         }
@@ -126,19 +148,20 @@ mod tests {
 
     fn beside(place: Place, listen: &str) -> String {
         match place.beside(listen.parse().unwrap(), "key") {
-            Ok(address) => address.to_string(),
+            Ok(address) => address.map_or_else(|| "off".to_owned(), |address| address.to_string()),
             Err(error) => error.to_string(),
         }
     }
 
     #[test]
     fn places_follow_from_the_address_for_payments() {
-        let (operations, third) = (OPERATIONS.place, Place::Loopback { ports_after: 2 });
+        let (operations, third) = (OPERATIONS.place, VRU.place);
         assert_eq!(beside(operations, "[::]:4433"), "127.0.0.1:4434");
         assert_eq!(beside(third, "192.0.2.1:4433"), "127.0.0.1:4435");
         assert_eq!(beside(Place::SameAddress, "192.0.2.1:4433"), "192.0.2.1:4433");
         assert_eq!(beside(operations, "[::]:0"), "127.0.0.1:0", "the system chooses all or none");
         assert_eq!(beside(Place::SameAddress, "[::1]:0"), "[::1]:0");
+        assert_eq!(beside(VRU_WEBHOOKS.place, "[::1]:1"), "off");
         assert!(beside(third, "[::]:65534").contains("set `key`"));
     }
 

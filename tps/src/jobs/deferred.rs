@@ -18,8 +18,10 @@ use crate::admin::AdminError;
 use crate::book::orders::{Order, OrderError};
 use crate::pipeline::Engine;
 use crate::pipeline::verify::SignatureCheck;
+use crate::reports::Report;
 use crate::store::Reader;
 use crate::store::desk::DeskRecord;
+use crate::store::holds::Holder;
 use crate::store::records::{ActivationState, PaymentRecord};
 
 const NAME: &str = "deferred verification";
@@ -141,16 +143,21 @@ fn enrolled_key(reader: &dyn Reader, id: InstrumentId) -> Result<EnrolledKey, Ad
     }
 }
 
-/// Holds the instrument and tells the operator. Doing it again changes nothing.
+/// Holds the instrument and reports it to the operator. Doing it again changes nothing.
 fn hold(engine: &Engine, place: Place, record: &PaymentRecord) -> Result<(), AdminError> {
-    let id = record.instrument;
-    tracing::error!(
-        instrument = %id, count = record.count, batch = place.batch, index = place.index,
-        "the customer's signature of a payment does not hold; the instrument is held"
+    let (id, Place { batch, index }) = (record.instrument, place);
+    tracing::error!(instrument = %id, count = record.count, batch, index, "a customer's signature does not hold");
+    let text = format!(
+        "the signature of transaction {} (batch {batch}, place {index}) does not hold; the payment stands, and the instrument is held",
+        record.count
     );
-    match engine.order(id.shard_key(), Order::HoldInstrument { id, held: true }) {
+    let report = Report::finding(engine.reader().as_ref(), id, text, engine.now())?;
+    let records: Vec<_> = report.iter().map(DeskRecord::entry).collect();
+    let order = Order::HoldInstrument { id, held: true, by: Holder::Job };
+    match engine.order_with(id.shard_key(), order, records.clone()) {
+        Ok(_) => Ok(()),
         // It pays nothing any more in any case.
-        Ok(_) | Err(OrderError::Revoked(_)) => Ok(()),
+        Err(OrderError::Revoked(_)) => Ok(engine.record(records)?),
         Err(error) => Err(error.into()),
     }
 }

@@ -5,9 +5,8 @@ use protocol::enrolment::{ActivationCode, EnrolmentBundle};
 use protocol::ids::{AccountId, InstrumentId};
 use protocol::key_set::Audience;
 use protocol::ledger::instrument::{InstrumentState, Limits, PeriodLimit};
-use protocol::limits::{PIN_DIGITS_MAX, PIN_DIGITS_MIN, PIN_FAILURES_MAX};
+use protocol::limits::PIN_FAILURES_MAX;
 use protocol::money::{Asset, parse};
-use protocol::pin::Pin;
 use protocol::time::DAY_MS;
 
 use super::ids::IdPrefix;
@@ -19,6 +18,7 @@ use crate::book::orders::Order;
 use crate::config::is_address;
 use crate::keys::{load_certificate, load_key_set};
 use crate::store::StoreError;
+use crate::store::holds::Holder;
 use crate::store::records::{ActivationState, EnrolmentRecord};
 
 /// Longest label of an instrument, in bytes.
@@ -35,7 +35,7 @@ pub(super) fn check_label(label: &str) -> Result<(), AdminError> {
 const BUNDLE_DAYS_MAX: u64 = 30;
 
 /// An instrument with its changing state and its account's asset.
-type Found = (EnrolmentRecord, InstrumentState, Asset);
+pub(super) type Found = (EnrolmentRecord, InstrumentState, Asset);
 
 fn found(book: &Book, id: InstrumentId) -> Result<Option<Found>, StoreError> {
     let (Some(instrument), Some(record)) = (book.instrument(id), book.enrolment(id)?) else { return Ok(None) };
@@ -44,7 +44,7 @@ fn found(book: &Book, id: InstrumentId) -> Result<Option<Found>, StoreError> {
 
 impl Operator {
     /// The instrument that `text` names.
-    fn instrument(&self, text: &str) -> Result<Found, AdminError> {
+    pub(super) fn instrument(&self, text: &str) -> Result<Found, AdminError> {
         let prefix = IdPrefix::parse("an instrument", text)?;
         let ids: Vec<InstrumentId> = match prefix.whole() {
             Some(id) => vec![InstrumentId(id)],
@@ -106,7 +106,8 @@ impl Operator {
             account: record.account,
             label: record.label.clone(),
             stage,
-            held: record.held,
+            held: record.holds.any(),
+            held_by: record.holds.holders(),
             pin,
             pin_failures: state.pin_failures,
             last_count: state.last_count,
@@ -171,6 +172,7 @@ impl Operator {
         limits: &LimitsText,
         valid_ms: u64,
         addresses: Vec<String>,
+        mailer: bool,
     ) -> Result<AdminResponse, AdminError> {
         let account = self.account(account)?;
         check_label(&label)?;
@@ -178,6 +180,9 @@ impl Operator {
             return Err(AdminError::bad_input(format!("a bundle is valid for at most {BUNDLE_DAYS_MAX} days")));
         }
         let limits = self.limits(limits, account.asset)?;
+        if mailer {
+            self.check_mailer()?;
+        }
         let addresses = self.bundle_addresses(addresses)?;
         let now = self.engine.now();
         let (key_set, pinned) = load_key_set(&self.data, &self.realm, Audience::Customer, now)?;
@@ -204,9 +209,14 @@ impl Operator {
         )?;
         let bytes = zeroize::Zeroizing::new(bundle.encode());
         let bundle = Secret::new(hex::encode(&bytes));
-        let order = Order::Enrol { id, account: account.id, label, limits, code_hash, expires_at };
-        self.engine.order(id.shard_key(), order)?;
-        Ok(AdminResponse::Enrolled { instrument: id, account: account.id, bundle, expires_at_ms: expires_at })
+        let order = Order::Enrol { id, account: account.id, label: label.clone(), limits, code_hash, expires_at };
+        let mailer = if mailer {
+            Some(self.mailer(&label, self.ask_vru(move |office| office.enrol(id, order))?)?)
+        } else {
+            self.engine.order(id.shard_key(), order)?;
+            None
+        };
+        Ok(AdminResponse::Enrolled { instrument: id, account: account.id, bundle, expires_at_ms: expires_at, mailer })
     }
 
     pub(super) fn list_instruments(&self, account: Option<&str>) -> Result<AdminResponse, AdminError> {
@@ -239,7 +249,8 @@ impl Operator {
 
     pub(super) fn hold_instrument(&self, text: &str, held: bool) -> Result<AdminResponse, AdminError> {
         let (record, ..) = self.instrument(text)?;
-        self.engine.order(record.id.shard_key(), Order::HoldInstrument { id: record.id, held })?;
+        self.engine
+            .order(record.id.shard_key(), Order::HoldInstrument { id: record.id, by: Holder::Operator, held })?;
         self.instrument_again(record.id)
     }
 
@@ -251,16 +262,8 @@ impl Operator {
 
     pub(super) fn new_pin(&self, text: &str, digits: usize) -> Result<AdminResponse, AdminError> {
         let (record, ..) = self.instrument(text)?;
-        if !(PIN_DIGITS_MIN..=PIN_DIGITS_MAX).contains(&digits) {
-            return Err(AdminError::bad_input(format!("a PIN has {PIN_DIGITS_MIN} to {PIN_DIGITS_MAX} digits")));
-        }
-        let pin = loop {
-            if let Some(pin) = Pin::from_random(digits, u64::from_le_bytes(random()?)) {
-                break pin;
-            }
-        };
-        let told = Secret::new(pin.expose().to_string());
-        self.engine.order(record.id.shard_key(), Order::SetPin { id: record.id, pin })?;
-        Ok(AdminResponse::Pin { instrument: record.id, pin: told })
+        let id = record.id;
+        let pin = self.ask_vru(move |office| office.new_pin(id, digits))?;
+        Ok(AdminResponse::Pin { instrument: id, pin: Secret::new(pin.expose().to_string()) })
     }
 }

@@ -9,6 +9,7 @@ mod instruments;
 mod merchants;
 mod settlement;
 mod status;
+mod vru;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -24,7 +25,9 @@ use crate::data_directory::{DataDirectory, Realm};
 use crate::keys::KeyRing;
 use crate::pipeline::Engine;
 use crate::store::CheckpointView;
+use crate::vru::desk::Desk;
 pub(crate) use status::process_cpu_us;
+use vru::VruSettings;
 
 /// What a command asks of the server as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Operator {
     public_addresses: Vec<String>,
     configured_listen: SocketAddr,
     settlement_config: SettlementConfig,
+    vru: Arc<Desk>,
+    vru_settings: VruSettings,
     serving: Option<Serving>,
     started_at: Timestamp,
     last_serial: Mutex<u64>,
@@ -72,7 +77,10 @@ impl Operator {
         serving: Option<Serving>,
     ) -> Self {
         let started_at = engine.now();
+        let vru = Arc::new(Desk::start(Arc::clone(&engine), realm.clone(), config.pin_digits));
         Self {
+            vru,
+            vru_settings: VruSettings::of(config),
             engine,
             data,
             realm,
@@ -84,6 +92,11 @@ impl Operator {
             last_serial: Mutex::new(0),
             warned: Mutex::new(None),
         }
+    }
+
+    /// The VRU's desk, for those who take calls.
+    pub fn vru(&self) -> Arc<Desk> {
+        Arc::clone(&self.vru)
     }
 
     /// Gives the engine back, to be drained.
@@ -102,8 +115,8 @@ impl Operator {
             AdminRequest::ShowAccount { account } => self.show_account(&account),
             AdminRequest::Fund { account, amount, deposit } => self.fund(&account, &amount, deposit),
             AdminRequest::HoldAccount { account, held } => self.hold_account(&account, held),
-            AdminRequest::Enrol { account, label, limits, valid_ms, addresses } => {
-                self.enrol(&account, label, &limits, valid_ms, addresses)
+            AdminRequest::Enrol { account, label, limits, valid_ms, addresses, mailer } => {
+                self.enrol(&account, label, &limits, valid_ms, addresses, mailer)
             }
             AdminRequest::ImportInstruments { rows } => self.import(&rows),
             AdminRequest::ListInstruments { account } => self.list_instruments(account.as_deref()),
@@ -112,6 +125,7 @@ impl Operator {
             AdminRequest::HoldInstrument { instrument, held } => self.hold_instrument(&instrument, held),
             AdminRequest::Revoke { instrument } => self.revoke(&instrument),
             AdminRequest::NewPin { instrument, digits } => self.new_pin(&instrument, digits),
+            AdminRequest::Vru(request) => self.vru_request(request),
             AdminRequest::RegisterMerchant { request } => self.register_merchant(&request),
             AdminRequest::RenewMerchant { merchant, request } => self.renew(&merchant, &request),
             AdminRequest::ListMerchants => self.list_merchants(),

@@ -72,9 +72,9 @@ fn next_steps(data: &Path) -> String {
          \x20 export TPS_DATA={data}\n\
          \x20 {program} account open\n\
          \x20 {program} account fund ACCOUNT 10.00 --deposit first\n\
-         \x20 {program} instrument enrol ACCOUNT --label laptop --bundle laptop.bundle\n\
-         \x20 {program} instrument new-pin INSTRUMENT\n\
+         \x20 {program} instrument enrol ACCOUNT --label laptop --bundle laptop.bundle --mailer laptop.mailer\n\
          \x20 cts --dir laptop init laptop.bundle\n\
+         \x20 cat laptop.mailer    # how to call the VRU, which gives the PIN\n\
          \x20 {program} merchant register shop.request\n\
          \x20 {program} merchant approve MERCHANT --certificate-out shop.certificate\n\
          \x20 {program} key export --audience merchant shop.keyset\n\

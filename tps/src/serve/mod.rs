@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::server::AdminSocket;
 use crate::admin::views::ListenerView;
-use crate::config::{Config, ConfigError, LogFormat, OPERATIONS, Overrides, PlacedListener};
+use crate::config::{Config, ConfigError, LogFormat, OPERATIONS, Overrides, PlacedListener, VRU, VRU_WEBHOOKS};
 use crate::data_directory::{DataDirectory, DataError, Realm};
 use crate::funding::{Folder, FundingJob};
 use crate::jobs::deferred::DeferredVerification;
@@ -32,6 +32,7 @@ use crate::pipeline::{Engine, EngineKeys, ThreadClock};
 use crate::receive::{Listener, ReceiveConfig, ReceiveError};
 use crate::settlement::SettlementJob;
 use crate::store::{Store, StoreError};
+use crate::vru::fronts::{Fronts, VruError};
 
 pub use dev::dev;
 
@@ -62,6 +63,9 @@ pub enum ServeError {
     /// The listener for operators' programs.
     #[error(transparent)]
     Operations(#[from] OperationsError),
+    /// The VRU.
+    #[error(transparent)]
+    Vru(#[from] VruError),
     /// Database and `realm.toml` do not belong together.
     #[error("the database belongs to another TPS than realm.toml: restore both from one backup")]
     OtherRealm,
@@ -215,6 +219,7 @@ fn run(
     announce: &Announce,
 ) -> Result<(Bound, ServerSignal), ServeError> {
     let operations_address = loaded.listener(OPERATIONS.name);
+    let vru_addresses = (loaded.listener(VRU.name), loaded.listener(VRU_WEBHOOKS.name));
     let Loaded { config, listeners: _, keys, tls, in_force } = loaded;
     if store.reader().realm()? != realm.realm {
         return Err(ServeError::OtherRealm);
@@ -226,26 +231,31 @@ fn run(
     let listener = {
         let _context = network.enter();
         let policy = config.signature_policy;
-        let TlsKey { certificate_der, private_key_pkcs8_der } = tls;
+        let TlsKey { certificate_der, private_key_pkcs8_der } = &tls;
         let key_set = Some(key_set_path(data, Audience::Customer));
         let receive = ReceiveConfig { key_set, ..config.receive(frames) };
-        Listener::bind(&receive, certificate_der, private_key_pkcs8_der, realm.realm, policy, Arc::clone(&engine))?
+        let (certificate, key) = (certificate_der.clone(), private_key_pkcs8_der.clone());
+        Listener::bind(&receive, certificate, key, realm.realm, policy, Arc::clone(&engine))?
     };
     let listen = listener.local_address();
-    let (socket, operations, mut caught) = {
+    let (socket, operations, fronts, mut caught) = {
         let _context = control.enter();
         let operations = operations_address.map(OperationsListener::bind).transpose()?;
-        (AdminSocket::bind(data)?, operations, UnixSignals::catch()?)
+        let fronts = Fronts::bind(&config, vru_addresses, data, &tls)?;
+        (AdminSocket::bind(data)?, operations, fronts, UnixSignals::catch()?)
     };
     let bound = {
-        let view = |name: &str, transport: &str, address| ListenerView {
-            name: name.to_owned(),
-            transport: transport.to_owned(),
-            address,
+        let view = |name: &str, transport: &str, address: Option<SocketAddr>| {
+            address.map(|address| ListenerView { name: name.to_owned(), transport: transport.to_owned(), address })
         };
-        let payments = view("payments", "udp", listen);
-        let operations = operations.as_ref().map(|bound| view(OPERATIONS.name, "tcp", bound.local_address()));
-        Bound { listen, listeners: std::iter::once(payments).chain(operations).collect() }
+        let (line, webhooks) = fronts.bound();
+        let listeners = [
+            view("payments", "udp", Some(listen)),
+            view(OPERATIONS.name, "tcp", operations.as_ref().map(OperationsListener::local_address)),
+            view(VRU.name, "tcp", line),
+            view(VRU_WEBHOOKS.name, "tcp", webhooks),
+        ];
+        Bound { listen, listeners: listeners.into_iter().flatten().collect() }
     };
     let (signals_out, mut signals) = mpsc::unbounded_channel();
     let (stop_out, stop) = watch::channel(false);
@@ -273,6 +283,7 @@ fn run(
     let network_handle = network.handle().clone();
     let controlled = std::thread::Builder::new().name("tps-control".to_owned()).spawn(move || {
         let signal = control.block_on(async move {
+            let calls = tokio::spawn(fronts.run(operator.vru(), stop_for_control.clone()));
             let admin = tokio::spawn(socket.run(operator, stop_for_control.clone()));
             let housekeeping = tokio::spawn(housekeeping::run(watched, stop_for_control.clone()));
             let probing = tokio::spawn(probing::run(Arc::clone(&observation), network_handle, stop_for_control));
@@ -285,6 +296,7 @@ fn run(
             tracing::info!(?signal, "the server takes no more requests and answers what is open");
             let _ = stop_out.send(true);
             let _ = admin.await;
+            let _ = calls.await;
             let _ = housekeeping.await;
             let _ = probing.await;
             if let Some(operations) = operations {

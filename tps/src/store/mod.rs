@@ -7,6 +7,7 @@ pub mod crash;
 pub mod desk;
 #[cfg(feature = "rocksdb")]
 mod high_water;
+pub mod holds;
 pub mod memory;
 pub mod records;
 #[cfg(feature = "rocksdb")]

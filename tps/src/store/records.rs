@@ -18,6 +18,7 @@ use protocol::signature::Signature;
 use protocol::time::Timestamp;
 
 use super::desk::DeskEntry;
+use super::holds::Holds;
 
 /// Everything that one commit makes durable, all or nothing.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -194,8 +195,8 @@ pub struct EnrolmentRecord {
     pub label: String,
     /// Whether it was activated, and with which keys.
     pub activation: ActivationState,
-    /// Stopped until released.
-    pub held: bool,
+    /// Who stopped it; it pays when nobody holds it.
+    pub holds: Holds,
     /// Ended for ever.
     pub revoked: bool,
     /// What it may pay.

@@ -84,8 +84,16 @@ fn nothing_in_the_ledger_says_who_a_customer_is() {
         assert_eq!(store.reader().reference(id).unwrap(), "agency/17", "an opaque reference is all there is");
     }
     for record in snapshot.enrolments {
-        let EnrolmentRecord { id: _, account: _, label, activation: _, held: _, revoked: _, limits: _, enrolled_at: _ } =
-            record;
+        let EnrolmentRecord {
+            id: _,
+            account: _,
+            label,
+            activation: _,
+            holds: _,
+            revoked: _,
+            limits: _,
+            enrolled_at: _,
+        } = record;
         assert_eq!(label, "laptop", "the operator's name for the instrument, not for a person");
     }
     let mut told = Vec::new();

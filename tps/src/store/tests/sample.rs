@@ -15,6 +15,7 @@ use protocol::session::AgreementPublic;
 use protocol::time::Timestamp;
 
 use crate::store::desk::DeskEntry;
+use crate::store::holds::{Holder, Holds};
 use crate::store::records::{
     ActivationState, BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus,
     PaymentRecord,
@@ -156,7 +157,7 @@ impl Draw {
             account: AccountId(self.id()),
             label: self.text(),
             activation,
-            held: self.below(2) == 1,
+            holds: if self.below(2) == 1 { Holds::of(Holder::Operator) } else { Holds::NONE },
             revoked: self.below(2) == 1,
             limits,
             enrolled_at: self.time(),

@@ -1,0 +1,114 @@
+//! A telephone for terminals: connects to a VRU, prints what the voice says and sends the keys that are pressed. Knows the VRU's
+//! address and nothing else; needs no data directory.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::fronts::{line::GREETING, tls};
+
+/// Longest line of a VRU.
+const LINE_BYTES_MAX: u64 = 8_192;
+/// How long to wait for the VRU: refusals are held back for some seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a call did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum PhoneError {
+    /// Nobody answers.
+    #[error("nobody answers at {address}: {error}; see the mailer, or `tps status` for where the VRU listens")]
+    NoAnswer {
+        /// Where.
+        address: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The line is open to everybody on the way.
+    #[error(
+        "{0} is not this machine, and the line would be open to everybody on the way: name the server's certificate with \
+         --fingerprint, as the mailer says"
+    )]
+    NotPrivate(String),
+    /// The fingerprint is none.
+    #[error("{0}")]
+    Fingerprint(String),
+    /// Something else listens there.
+    #[error("{0} is no VRU")]
+    NoVru(String),
+    /// The line broke.
+    #[error("the call was cut off: {0}; call again")]
+    CutOff(std::io::Error),
+    /// The keys cannot be read.
+    #[error("the keys cannot be read: {0}")]
+    Keys(std::io::Error),
+}
+
+/// The way to a VRU.
+pub trait Line: Read + Write {}
+impl<T: Read + Write> Line for T {}
+
+/// Dials. Without a fingerprint only a VRU on this machine is called.
+///
+/// # Errors
+/// [`PhoneError`].
+pub fn dial(address: &str, fingerprint: Option<&str>) -> Result<Box<dyn Line>, PhoneError> {
+    let no_answer = |error| PhoneError::NoAnswer { address: address.to_owned(), error };
+    let resolved: Vec<_> = address.to_socket_addrs().map_err(no_answer)?.collect();
+    if fingerprint.is_none() && resolved.iter().any(|address| !address.ip().is_loopback()) {
+        return Err(PhoneError::NotPrivate(address.to_owned()));
+    }
+    let stream = TcpStream::connect(&resolved[..]).map_err(no_answer)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(no_answer)?;
+    let Some(fingerprint) = fingerprint else { return Ok(Box::new(stream)) };
+    let config = tls::client_config(fingerprint).map_err(PhoneError::Fingerprint)?;
+    let name = crate::keys::TLS_NAME.try_into().expect("it is a name");
+    let session = rustls::ClientConnection::new(Arc::new(config), name)
+        .map_err(|error| PhoneError::Fingerprint(error.to_string()))?;
+    Ok(Box::new(rustls::StreamOwned::new(session, stream)))
+}
+
+/// Makes a call on `line`: sentences go to `say`, keys come from `keys`, which is told whether they are a secret and how many
+/// are expected; `None` hangs up.
+///
+/// # Errors
+/// [`PhoneError`].
+pub fn call(
+    line: Box<dyn Line>,
+    mut say: impl FnMut(&str),
+    mut keys: impl FnMut(bool, usize) -> std::io::Result<Option<Zeroizing<String>>>,
+) -> Result<(), PhoneError> {
+    let mut line = BufReader::new(line);
+    let mut greeted = false;
+    loop {
+        let mut told = Zeroizing::new(String::with_capacity(256));
+        (&mut line).take(LINE_BYTES_MAX).read_line(&mut told).map_err(PhoneError::CutOff)?;
+        let Some(told) = told.strip_suffix('\n') else {
+            return Err(PhoneError::CutOff(std::io::ErrorKind::UnexpectedEof.into()));
+        };
+        if !std::mem::replace(&mut greeted, true) {
+            if told == GREETING { continue } else { return Err(PhoneError::NoVru("what listens there".to_owned())) }
+        }
+        if told == "bye" {
+            return Ok(());
+        } else if let Some(sentence) = told.strip_prefix("say ") {
+            // Nothing that a terminal would obey.
+            let plain: Zeroizing<String> =
+                Zeroizing::new(sentence.chars().filter(|character| !character.is_control()).collect());
+            say(&plain);
+        } else if let Some(how) = told.strip_prefix("keys ") {
+            let (count, hidden) = how.split_once(' ').unwrap_or((how, "hidden"));
+            let pressed = keys(hidden != "open", count.parse().unwrap_or(1)).map_err(PhoneError::Keys)?;
+            let mut sent = Zeroizing::new(String::with_capacity(64));
+            sent.push_str(pressed.as_ref().map_or("hangup", |keys| keys.trim()));
+            sent.push('\n');
+            let writing = line.get_mut();
+            writing.write_all(sent.as_bytes()).and_then(|()| writing.flush()).map_err(PhoneError::CutOff)?;
+            if pressed.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -84,6 +84,8 @@ purposes! {
     DEPOSIT = "deposit";
     /// Chain of the ledger's commits.
     COMMIT_CHAIN = "commit chain";
+    /// Names a merchant's batch in its answer.
+    DESK_BATCH = "desk batch";
 }
 
 impl Purpose {

@@ -18,8 +18,8 @@ use inputs::*;
 use protocol::certificate::{CertificateRequest, CertificateTerms, MerchantCertificate};
 use protocol::codec::{Canonical, Fixed};
 use protocol::desk::{
-    BatchEntry, DeskAnswer, DeskBatch, DeskDescription, DeskError, DeskErrorCode, EntryRefusal, EntryResult, RefundedTotal,
-    SettlementReport,
+    BatchEntry, DeskAnswer, DeskBatch, DeskDescription, DeskError, DeskErrorCode, EntryRefusal, EntryResult,
+    RefundedTotal, SettlementReport,
 };
 use protocol::enrolment::{ActivationAnswer, SignaturePolicy};
 use protocol::error::{ErrorCode, ErrorMessage};

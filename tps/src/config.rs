@@ -7,6 +7,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use protocol::enrolment::SignaturePolicy;
 
+use crate::desk::Renewals;
 use crate::pipeline::EngineConfig;
 use crate::receive::ReceiveConfig;
 
@@ -24,6 +25,43 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where the desk for merchants listens (TCP).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DeskListen {
+    /// On the address and port number of [`Config::listen`].
+    #[default]
+    Same,
+    /// Nowhere: batches come as files.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
+impl TryFrom<String> for DeskListen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "same" => Ok(Self::Same),
+            "off" => Ok(Self::Off),
+            other => other.parse().map(Self::At).map_err(|_| {
+                format!("`{other}` is not where the desk can listen: write \"same\", \"off\", or IP:PORT")
+            }),
+        }
+    }
+}
+
+impl From<DeskListen> for String {
+    fn from(listen: DeskListen) -> Self {
+        match listen {
+            DeskListen::Same => "same".to_owned(),
+            DeskListen::Off => "off".to_owned(),
+            DeskListen::At(address) => address.to_string(),
+        }
+    }
+}
+
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -32,6 +70,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `host:port` under which customers reach this server, best first; written into enrolment bundles.
     pub public_addresses: Vec<String>,
+    /// TCP address of the desk for merchants.
+    pub desk_listen: DeskListen,
+    /// What the desk does with a certified merchant's request for its next certificate.
+    pub desk_renewals: Renewals,
     /// Threads that open, verify and prove; 0 means one per processor.
     pub workers: usize,
     /// Account shards; fixed by `tps init`, so that here only the same number is accepted.
@@ -60,6 +102,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([0u16; 8], protocol::limits::TPS_PORT)),
             public_addresses: Vec::new(),
+            desk_listen: DeskListen::default(),
+            desk_renewals: Renewals::default(),
             workers: 0,
             shards: None,
             queue_requests: engine.queue_requests,
@@ -214,6 +258,11 @@ pub const CONFIG_TEMPLATE: &str = "\
 # host:port under which customers reach this server, best first; enrolment bundles carry them.
 #public_addresses = [\"pay.example.com:4433\"]
 
+# TCP address of the desk, where merchants hand in refunds and renewals: \"same\" (address and port number as `listen`),
+# \"off\", or IP:PORT. What it does with a certified merchant's request for its next certificate: \"automatic\" or \"review\".
+#desk_listen = \"same\"
+#desk_renewals = \"automatic\"
+
 # Threads that open, verify and prove; 0 means one per processor.
 #workers = 0
 
@@ -257,7 +306,7 @@ mod tests {
             .flat_map(|line| [line, "\n"])
             .collect();
         assert_eq!(load(&uncommented, &Overrides::default()).unwrap(), Config::default());
-        assert_eq!(uncommented.lines().count(), 10);
+        assert_eq!(uncommented.lines().count(), 12);
     }
 
     #[test]
@@ -278,6 +327,8 @@ mod tests {
             ("queue_requests = 0", "queue_requests"),
             ("shards = 8", "made with 4"),
             ("signature_policy = \"perhaps\"", "signature_policy"),
+            ("desk_listen = \"nowhere\"", "nowhere"),
+            ("desk_renewals = \"perhaps\"", "desk_renewals"),
             ("log_level = \"a=b=c\"", "log_level"),
             ("public_addresses = [\"example.com\"]", "example.com"),
             ("not toml", "TOML"),

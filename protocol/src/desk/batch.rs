@@ -3,9 +3,7 @@
 use crate::codec::{Canonical, DecodeError, check_version};
 use crate::hash::{Purpose, tagged};
 use crate::ids::{DeskBatchId, Digest, MerchantId, RealmId, RefundOrderId, TransactionNumber};
-use crate::limits::{
-    CERTIFICATE_BYTES_MAX, DESK_BATCH_BYTES_MAX, DESK_BATCH_ENTRIES_MAX, PROTOCOL_VERSION, SUITE,
-};
+use crate::limits::{CERTIFICATE_BYTES_MAX, DESK_BATCH_BYTES_MAX, DESK_BATCH_ENTRIES_MAX, PROTOCOL_VERSION, SUITE};
 use crate::signature::{Domain, MerchantRole, Signature, SigningKey, StrictError, strict_verify};
 use crate::time::Timestamp;
 

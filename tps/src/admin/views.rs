@@ -197,6 +197,9 @@ pub struct StatusView {
     pub serving: bool,
     /// Where it listens.
     pub listen: Option<SocketAddr>,
+    /// Where its desk for merchants listens.
+    #[serde(default)]
+    pub desk: Option<SocketAddr>,
     /// Whether it takes requests: `open`, `draining`, `disk-low`.
     pub intake: String,
     /// The TPS's time.

@@ -396,7 +396,13 @@ impl Book {
     }
 
     /// Puts an order into the journal.
-    fn note(&mut self, time: Timestamp, what: String, postings: Vec<Posting>, order: Option<Digest>) -> Done {
+    pub(super) fn note(
+        &mut self,
+        time: Timestamp,
+        what: String,
+        postings: Vec<Posting>,
+        order: Option<Digest>,
+    ) -> Done {
         self.keep_time(time);
         self.changed.journal.push(JournalRecord { time, what, postings, order });
         Done::Applied

@@ -5,6 +5,7 @@
 
 mod account;
 mod backend;
+mod desk;
 mod import;
 mod instrument;
 mod key;
@@ -69,6 +70,9 @@ enum Command {
     /// Merchants and their certificates
     #[command(subcommand)]
     Merchant(merchant::MerchantCommand),
+    /// The desk, where merchants hand in refunds and renewals
+    #[command(subcommand)]
+    Desk(desk::DeskCommand),
     /// Keys and signed key sets
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -136,6 +140,7 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
         Command::Account(command) => command.run(context)?,
         Command::Instrument(command) => command.run(context)?,
         Command::Merchant(command) => command.run(context)?,
+        Command::Desk(command) => command.run(context)?,
         Command::Key(command) => command.run(context)?,
         Command::Status => context.output.response(&backend::call(context, AdminRequest::Status)?),
         Command::Audit { proofs } => {

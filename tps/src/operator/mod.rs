@@ -7,10 +7,11 @@ pub mod import;
 pub mod installation;
 mod instruments;
 mod merchants;
+mod registrar;
 mod status;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 
 use protocol::money::Asset;
 use protocol::time::Timestamp;
@@ -18,7 +19,11 @@ use protocol::time::Timestamp;
 use crate::admin::views::Money;
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
 use crate::data_directory::{DataDirectory, Realm};
+use crate::desk::clerk::{Clerk, admit};
+use crate::desk::{DeskHandle, NoSettlements, Renewals};
 use crate::pipeline::Engine;
+
+pub use registrar::{Registrar, RenewalRefusal};
 
 /// What a command asks of the server as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub enum ServerSignal {
 pub struct Serving {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where its desk listens.
+    pub desk: Option<SocketAddr>,
     /// Takes signals for the server as a whole.
     pub signals: tokio::sync::mpsc::UnboundedSender<ServerSignal>,
     /// Whether the ledger survives a reload.
@@ -48,7 +55,10 @@ pub struct Operator {
     configured_listen: SocketAddr,
     serving: Option<Serving>,
     started_at: Timestamp,
-    last_serial: Mutex<u64>,
+    registrar: Arc<Registrar>,
+    renewals: Renewals,
+    /// The desk of a serving process.
+    desk: OnceLock<DeskHandle>,
 }
 
 impl Operator {
@@ -61,6 +71,7 @@ impl Operator {
         serving: Option<Serving>,
     ) -> Self {
         let started_at = engine.now();
+        let registrar = Arc::new(Registrar::new(Arc::clone(&engine), data.clone(), realm.clone()));
         Self {
             engine,
             data,
@@ -69,8 +80,31 @@ impl Operator {
             configured_listen: config.listen,
             serving,
             started_at,
-            last_serial: Mutex::new(0),
+            registrar,
+            renewals: config.desk_renewals,
+            desk: OnceLock::new(),
         }
+    }
+
+    /// A clerk for the desk, with this operator's registrar. There must be one only.
+    pub fn clerk(&self) -> Clerk {
+        Clerk::new(Arc::clone(&self.engine), Arc::clone(&self.registrar), self.renewals, Box::new(NoSettlements))
+    }
+
+    /// Hands merchants' batches to the desk of this serving process from now on.
+    pub fn attach_desk(&self, desk: DeskHandle) {
+        let _ = self.desk.set(desk);
+    }
+
+    /// Carries out a batch that came as a file: at the desk, or here where no server runs.
+    fn desk_submit(&self, batch: &str) -> Result<AdminResponse, AdminError> {
+        let bytes = hex::decode(batch.trim()).map_err(|_| AdminError::bad_input("the batch is not in hexadecimal"))?;
+        let answer = match self.desk.get() {
+            Some(desk) => desk.answer(&bytes),
+            None => admit(&self.engine, self.realm.realm, &bytes).and_then(|batch| self.clerk().answer(&batch)),
+        };
+        let answer = answer.map_err(|code| AdminError::refused(code.to_string()))?;
+        Ok(AdminResponse::DeskAnswer { answer: hex::encode(answer) })
     }
 
     /// Gives the engine back, to be drained.
@@ -108,6 +142,7 @@ impl Operator {
             }
             AdminRequest::Suspend { merchant } => self.suspend(&merchant),
             AdminRequest::Reinstate { merchant } => self.reinstate(&merchant),
+            AdminRequest::DeskSubmit { batch } => self.desk_submit(&batch),
             AdminRequest::Status => self.status(),
             AdminRequest::Counters => self.counted(),
             AdminRequest::Audit { proofs } => {

@@ -79,6 +79,7 @@ impl Operator {
             realm: self.realm.realm,
             serving: self.serving.is_some(),
             listen: self.serving.as_ref().map(|serving| serving.listen),
+            desk: self.serving.as_ref().and_then(|serving| serving.desk),
             intake: intake.to_owned(),
             clock_ms: now,
             uptime_ms: now.since(self.started_at),

@@ -3,20 +3,26 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use protocol::enrolment::SignaturePolicy;
 use protocol::error::ErrorCode;
+use protocol::ids::{MerchantId, QuoteDigest, TermsDigest, TransactionNumber};
 use protocol::limits::BATCH_REQUESTS_MAX;
+use protocol::money::{Amount, Asset};
+use protocol::proof::Claim;
+use protocol::proof::batch::{BatchSeed, prepare};
+use protocol::request::PaymentKind;
 use protocol::time::Timestamp;
 
 use super::clock::BatchClock;
 use super::directory::Directory;
 use super::open::{Sealed, SessionKey};
-use super::prove::ProofSigner;
+use super::prove::{ProofSigner, ProvedBatch};
 use super::sequence::Committed;
 use super::threads::{
-    AbortOnPanic, Group, SequencerInput, Shared, Work, run_committer, run_revealer, run_sequencer, run_worker,
+    AbortOnPanic, Group, SequencerInput, Shared, Work, random, run_committer, run_revealer, run_sequencer, run_worker,
 };
 use crate::book::Book;
 use crate::book::import::{ImportError, ImportRow, Imported};
@@ -25,6 +31,9 @@ use crate::counters::Counters;
 use crate::store::desk::DeskEntry;
 use crate::store::records::MerchantRecord;
 use crate::store::{Reader, Store, StoreError};
+
+/// How often a barrier looks whether every shard has come to it.
+const BARRIER_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How many threads and how long queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +248,41 @@ impl Engine {
         work: impl FnOnce(&mut Book, Timestamp) -> Result<T, OrderError> + Send + 'static,
     ) -> Result<T, OrderError> {
         self.on_shard(shard_key % self.shared.config.shards, work).ok_or(OrderError::Stopping)?
+    }
+
+    /// Sends an empty batch the way of all batches and waits until every shard has taken it, and everything before it is
+    /// durable: whatever is committed later has a higher number. Shards commit on their own, so that without this nobody
+    /// could tell whether the log has gaps still to be filled. `None` where the server is about to stop. Blocks.
+    pub fn barrier(&self) -> Option<u64> {
+        // What it claims is never opened, so that no proof of it can be made.
+        let nothing = Claim {
+            kind: PaymentKind::PLAIN,
+            terms: TermsDigest::ZERO,
+            merchant: MerchantId::ZERO,
+            number: TransactionNumber::ZERO,
+            amount: Amount::new(1).ok()?,
+            asset: Asset::USD6,
+            quote_digest: QuoteDigest::ZERO,
+        };
+        let ticket = self.shared.clock.draw();
+        let (signer, seed) = (&self.shared.keys.signer, BatchSeed::from_random(random()));
+        let (signed, _) = prepare(&[nothing], signer.realm, ticket.time, seed, &signer.key, signer.key_id);
+        let signed = Arc::new(signed);
+        for sequencer in &self.sequencers {
+            let batch = ProvedBatch { ticket, signed: Arc::clone(&signed), payments: Vec::new() };
+            sequencer.send(SequencerInput::Batch(batch)).ok()?;
+        }
+        loop {
+            // A shard that has sequenced a batch lets go of it; until then batches before this one are still being proved.
+            let sequenced = Arc::strong_count(&signed) == 1;
+            for shard in 0..self.shared.config.shards {
+                self.on_shard(shard, |_, _| ())?;
+            }
+            if sequenced {
+                return Some(ticket.number);
+            }
+            std::thread::sleep(BARRIER_INTERVAL);
+        }
     }
 
     /// Number of account shards.

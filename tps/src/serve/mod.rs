@@ -13,8 +13,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::server::AdminSocket;
-use crate::config::{Config, ConfigError, LogFormat, Overrides};
+use crate::config::{Config, ConfigError, DeskListen, LogFormat, Overrides};
 use crate::data_directory::{DataDirectory, DataError, Realm};
+use crate::desk::Desk;
+use crate::desk::listener::{DeskListenError, DeskListener};
 use crate::keys::{KeyError, KeyRing, TlsKey};
 use crate::operator::installation::{InstallError, open_ledger};
 use crate::operator::{Operator, ServerSignal, Serving};
@@ -49,6 +51,9 @@ pub enum ServeError {
     /// Database and `realm.toml` do not belong together.
     #[error("the database belongs to another TPS than realm.toml: restore both from one backup")]
     OtherRealm,
+    /// The desk's listener.
+    #[error(transparent)]
+    Desk(#[from] DeskListenError),
     /// The system gave no runtime or thread.
     #[error("the system refused what the server needs: {0}")]
     System(#[from] std::io::Error),
@@ -95,7 +100,7 @@ pub fn serve(data: &DataDirectory, mut options: ServeOptions, log: impl FnOnce(&
     let mut announce = Announce::Ready;
     loop {
         let store = open_patiently(data)?;
-        let (listen, signal) = run(data, &realm, loaded, store, options.frames, true, &announce)?;
+        let Ended { listen, desk, signal } = run(data, &realm, loaded, store, options.frames, true, &announce)?;
         if signal == ServerSignal::Stop {
             return Ok(());
         }
@@ -104,6 +109,10 @@ pub fn serve(data: &DataDirectory, mut options: ServeOptions, log: impl FnOnce(&
         loaded = Loaded::from(data, &realm, &options)?;
         if loaded.config.listen.port() == 0 {
             loaded.config.listen = listen;
+        }
+        if let (true, DeskListen::Same, Some(desk)) = (loaded.config.listen == listen, loaded.config.desk_listen, desk)
+        {
+            loaded.config.desk_listen = DeskListen::At(desk);
         }
         announce = Announce::Nothing;
     }
@@ -162,6 +171,13 @@ fn network_runtime(engine: &Engine) -> std::io::Result<Runtime> {
         .build()
 }
 
+/// How a run of an engine ended, and where it had listened.
+struct Ended {
+    listen: SocketAddr,
+    desk: Option<SocketAddr>,
+    signal: ServerSignal,
+}
+
 /// Runs one engine over `store` until it is told to stop or to reload; then everything is answered and closed.
 fn run(
     data: &DataDirectory,
@@ -171,7 +187,7 @@ fn run(
     frames: bool,
     durable: bool,
     announce: &Announce,
-) -> Result<(SocketAddr, ServerSignal), ServeError> {
+) -> Result<Ended, ServeError> {
     let Loaded { config, keys, tls, in_force } = loaded;
     if store.reader().realm()? != realm.realm {
         return Err(ServeError::OtherRealm);
@@ -182,19 +198,23 @@ fn run(
     let listener = {
         let _context = network.enter();
         let policy = config.signature_policy;
-        let TlsKey { certificate_der, private_key_pkcs8_der } = tls;
+        let (certificate, key) = (tls.certificate_der.clone(), tls.private_key_pkcs8_der.clone());
         let receive = config.receive(frames);
-        Listener::bind(&receive, certificate_der, private_key_pkcs8_der, realm.realm, policy, Arc::clone(&engine))?
+        Listener::bind(&receive, certificate, key, realm.realm, policy, Arc::clone(&engine))?
     };
     let listen = listener.local_address();
-    let (socket, mut caught) = {
+    let (socket, mut caught, desk_listener) = {
         let _context = control.enter();
-        (AdminSocket::bind(data)?, UnixSignals::catch()?)
+        (AdminSocket::bind(data)?, UnixSignals::catch()?, listen_for_merchants(&config, listen, tls)?)
     };
+    let desk_listen = desk_listener.as_ref().map(DeskListener::local_address);
     let (signals_out, mut signals) = mpsc::unbounded_channel();
     let (stop_out, stop) = watch::channel(false);
-    let serving = Serving { listen, signals: signals_out.clone(), durable };
+    let serving = Serving { listen, desk: desk_listen, signals: signals_out.clone(), durable };
     let operator = Arc::new(Operator::new(Arc::clone(&engine), data.clone(), realm.clone(), &config, Some(serving)));
+    let desk = Desk::start(Arc::clone(&engine), realm.realm, operator.clerk());
+    operator.attach_desk(desk.handle());
+    let merchants = desk_listener.map(|listener| listener.run(desk.handle(), stop.clone()));
     let watched = housekeeping::Watched {
         engine: Arc::clone(&engine),
         data: data.clone(),
@@ -207,11 +227,15 @@ fn run(
         let signal = control.block_on(async move {
             let admin = tokio::spawn(socket.run(operator, stop_for_control.clone()));
             let housekeeping = tokio::spawn(housekeeping::run(watched, stop_for_control));
+            let merchants = merchants.map(tokio::spawn);
             let signal = caught.next(&mut signals, durable).await;
             tracing::info!(?signal, "the server takes no more requests and answers what is open");
             let _ = stop_out.send(true);
             let _ = admin.await;
             let _ = housekeeping.await;
+            if let Some(merchants) = merchants {
+                let _ = merchants.await;
+            }
             signal
         });
         drop(control);
@@ -225,9 +249,27 @@ fn run(
     network.block_on(listener.run(stop));
     drop(network);
     let signal = controlled.join().map_err(|_| ServeError::Unfinished)?;
+    drop(desk);
     drain(engine)?;
     tracing::info!("everything is answered and closed");
-    Ok((listen, signal))
+    Ok(Ended { listen, desk: desk_listen, signal })
+}
+
+/// The desk's listener, unless it is switched off.
+fn listen_for_merchants(
+    config: &Config,
+    listen: SocketAddr,
+    tls: TlsKey,
+) -> Result<Option<DeskListener>, DeskListenError> {
+    let addresses = match config.desk_listen {
+        DeskListen::Off => return Ok(None),
+        DeskListen::At(address) => vec![address],
+        // Where the system chose the port for payments, that of the desk need not be the same.
+        DeskListen::Same if config.listen.port() == 0 => vec![listen, SocketAddr::new(listen.ip(), 0)],
+        DeskListen::Same => vec![listen],
+    };
+    let TlsKey { certificate_der, private_key_pkcs8_der } = tls;
+    DeskListener::bind(&addresses, certificate_der, &private_key_pkcs8_der).map(Some)
 }
 
 /// The system's signals to this process; caught from the moment this is made.

@@ -66,7 +66,7 @@ fn customers_have_no_message_that_asks_for_money_back() {
     assert_eq!(known, ["RequestForPayment", "Response", "Error", "Activation", "ActivationAnswer"]);
     // A merchant's batch, genuine as it is, is nothing there; and no claim about goods stands in any entry of a batch.
     let place = Place::new(1);
-    let mut world = World::new(&place);
+    let world = World::new(&place);
     let mut customers = world.customers(1_000, 1);
     world.pay(&mut customers[0], NUMBER, 100);
     let batch = world.batch(1, vec![refund(1, NUMBER)]).encode();

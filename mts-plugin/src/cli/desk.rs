@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use mts_plugin::desk::{DeskClerk, DeskFailure, DeskReport, client};
+use mts_plugin::desk::{DeskClerk, DeskFailure, DeskReport, SendError};
 use mts_plugin::store::Store;
 use mts_plugin::{Home, clock};
 use protocol::codec::Canonical;
@@ -61,10 +61,18 @@ pub(super) fn desk(directory: &Path, command: DeskCommand, as_json: bool) -> Res
 }
 
 /// Hands in everything that waits. Blocks.
+#[cfg(feature = "desk-client")]
 pub(super) fn synchronise(clerk: &DeskClerk<'_>) -> Result<DeskReport, DeskFailure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| client::SendError::Unreachable(error.to_string()))?;
-    clerk.synchronise(|description, batch| runtime.block_on(client::send(description, batch)))
+    let runtime = runtime.map_err(|error| SendError::Unreachable(error.to_string()))?;
+    clerk.synchronise(|description, batch| runtime.block_on(mts_plugin::desk::client::send(description, batch)))
+}
+
+/// This build sends nothing.
+#[cfg(not(feature = "desk-client"))]
+pub(super) fn synchronise(_: &DeskClerk<'_>) -> Result<DeskReport, DeskFailure> {
+    let built = "this `mts` was built without `desk-client`: use `mts desk batch` and `mts desk answer`";
+    Err(SendError::Unreachable(built.to_owned()).into())
 }
 
 fn show(report: &DeskReport, as_json: bool) -> Result<(), Failure> {
@@ -92,7 +100,7 @@ fn failure(failure: DeskFailure) -> Failure {
         | DeskFailure::Description(_)
         | DeskFailure::NothingOpen
         | DeskFailure::NotCertified
-        | DeskFailure::Send(client::SendError::Refused(_)) => Failure::Refused(failure.to_string()),
+        | DeskFailure::Send(SendError::Refused(_)) => Failure::Refused(failure.to_string()),
         failure => Failure::Failed(failure.into()),
     }
 }

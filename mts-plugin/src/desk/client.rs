@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::codec::Canonical;
-use protocol::desk::{BATCH_PATH, DeskBatch, DeskDescription, DeskError, DeskErrorCode};
+use protocol::desk::{BATCH_PATH, DeskBatch, DeskDescription, DeskError};
 use protocol::limits::DESK_ANSWER_BYTES_MAX;
 use rustls::pki_types::CertificateDer;
+
+use super::SendError;
 
 /// The name in every TPS's certificate. It says nothing: the certificate itself is pinned.
 const SERVER_NAME: &str = "tps.quittance";
@@ -15,23 +17,6 @@ const SERVER_NAME: &str = "tps.quittance";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a batch may take from end to end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Why a batch got no answer. It waits, and can be sent again.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// No address of the desk answers.
-    #[error("the TPS's desk cannot be reached: {0}; the batch waits, run `mts desk sync` again later")]
-    Unreachable(String),
-    /// The pinned certificate is no certificate.
-    #[error("the desk's TLS certificate is unusable: {0}; get the description again and run `mts desk use FILE`")]
-    Certificate(String),
-    /// The whole batch was refused.
-    #[error("the TPS's desk took nothing of the batch: {0}")]
-    Refused(DeskErrorCode),
-    /// Something that is neither an answer nor an error.
-    #[error("what answered is not the TPS's desk ({0}): check the addresses with the operator")]
-    Strange(String),
-}
 
 fn client(certificate: &[u8], addresses: &[SocketAddr]) -> Result<reqwest::Client, SendError> {
     let unusable = |error: &dyn std::fmt::Display| SendError::Certificate(error.to_string());

@@ -4,6 +4,7 @@
 //! same until it is answered, refunds have names that the TPS applies once, and an answer counts when everything that it brings
 //! is in place.
 
+#[cfg(feature = "desk-client")]
 pub mod client;
 
 use std::path::Path;
@@ -11,7 +12,8 @@ use std::path::Path;
 use protocol::certificate::CertificateRequest;
 use protocol::codec::{Canonical, DecodeError};
 use protocol::desk::{
-    AnswerError, BatchEntry, DescriptionError, DeskAnswer, DeskBatch, DeskDescription, EntryRefusal, EntryResult,
+    AnswerError, BatchEntry, DescriptionError, DeskAnswer, DeskBatch, DeskDescription, DeskErrorCode, EntryRefusal,
+    EntryResult,
 };
 use protocol::ids::{DeskBatchId, MerchantId};
 use protocol::key_set::KeySetError;
@@ -22,12 +24,28 @@ use protocol::time::Timestamp;
 use crate::home::{Home, HomeError};
 use crate::store::{Refund, RefundOutcome, Store, StoreError, StoredBatch};
 use crate::{clock, crash};
-use client::SendError;
 
 /// Refunds in one batch: the other entries need room, too.
 const REFUNDS_PER_BATCH_MAX: usize = DESK_BATCH_ENTRIES_MAX - 4;
 /// Batches of one synchronisation; what still waits then goes with the next.
 const BATCHES_MAX: usize = 64;
+
+/// Why a batch got no answer. It waits, and can be sent again.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No address of the desk answers.
+    #[error("the TPS's desk cannot be reached: {0}; the batch waits, run `mts desk sync` again later")]
+    Unreachable(String),
+    /// The pinned certificate is no certificate.
+    #[error("the desk's TLS certificate is unusable: {0}; get the description again and run `mts desk use FILE`")]
+    Certificate(String),
+    /// The whole batch was refused.
+    #[error("the TPS's desk took nothing of the batch: {0}")]
+    Refused(DeskErrorCode),
+    /// Something that is neither an answer nor an error.
+    #[error("what answered is not the TPS's desk ({0}): check the addresses with the operator")]
+    Strange(String),
+}
 
 /// Why the desk did not get or give what it should.
 #[derive(Debug, thiserror::Error)]

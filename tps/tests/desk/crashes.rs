@@ -55,7 +55,13 @@ fn scene(place: &Place, disk_and_store: (CrashDisk, CrashStore)) -> Scene {
     let (failed_out, failed) = channel();
     let world = place.start(Box::new(Powered { store, failed: failed_out }), Renewals::Automatic);
     world.register(SHOP, "Shop", &shop_key());
-    let mut customers = world.customers(1_000, 3);
+    // One of every shard: how many commits a batch takes depends on it.
+    let mut customers: Vec<Customer> = Vec::new();
+    while customers.len() < 3 {
+        let shard = customers.len() as u16 % place.realm.shards;
+        let fits = |customer: &Customer| customer.account.shard_key() % place.realm.shards == shard;
+        customers.extend(world.customers(1_000, 1).into_iter().filter(fits));
+    }
     for (customer, number, units) in [(0, 0, 100), (1, 0, 20), (2, 0, 3), (1, 1, 40), (2, 1, 5)] {
         world.pay(&mut customers[customer], NUMBERS[number], units);
     }

@@ -12,6 +12,7 @@ impl World {
     fn open_desk(&self) {
         let address = self.tps(&["status"])["desk"].as_str().expect("the desk listens").to_owned();
         let file = self.path("desk");
+        let _ = std::fs::remove_file(&file);
         self.tps(&["desk", "export", file.to_str().unwrap(), "--address", &address]);
         self.mts(&["desk", "use", file.to_str().unwrap()]);
     }
@@ -35,19 +36,24 @@ impl World {
         Command::new(program("tps")).arg("--data").arg(self.path("tps")).args(arguments).output().unwrap()
     }
 
-    /// Another customer with an account of its own, in the directory `name`; its account and PIN.
-    fn customer(&self, name: &str) -> (String, String) {
+    /// An account with a dollar.
+    fn account_with_a_dollar(&self) -> String {
         let account = self.tps(&["account", "open"])["account"].as_str().unwrap().to_owned();
         self.tps(&["account", "fund", &account, "1.00"]);
+        account
+    }
+
+    /// Another client that pays from `account`, in the directory `name`; its PIN.
+    fn client(&self, account: &str, name: &str) -> String {
         let bundle = self.path(&format!("{name}.bundle"));
         let bundle = bundle.to_str().unwrap();
         let address = self.tps_address.clone();
         let enrolled =
-            self.tps(&["instrument", "enrol", &account, "--label", name, "--bundle", bundle, "--address", &address]);
+            self.tps(&["instrument", "enrol", account, "--label", name, "--bundle", bundle, "--address", &address]);
         let made = Command::new(program("cts")).arg("--dir").arg(self.path(name)).args(["init", bundle]).output();
         assert!(made.unwrap().status.success());
         let pin = self.tps(&["instrument", "new-pin", enrolled["instrument"].as_str().unwrap()]);
-        (account, pin["pin"].as_str().unwrap().to_owned())
+        pin["pin"].as_str().unwrap().to_owned()
     }
 
     fn balance_of(&self, account: &str) -> i64 {
@@ -101,13 +107,14 @@ fn a_refund_goes_from_the_customer_over_the_merchant_to_the_tps_and_the_money_co
     assert_eq!((&audit["refunds"], &audit["differences_found"]), (&Value::from(1), &Value::from(0)));
 
     // One quote paid three times out of two accounts: the refund reaches all of it.
-    let (account, pin) = world.customer("agent");
+    let account = world.account_with_a_dollar();
+    let pins = ["agent", "other-agent"].map(|name| world.client(&account, name));
     let quote = world.path("quote");
     let quote = quote.to_str().unwrap();
     world.cts(&["quote", &world.shop_url, "record", "--out", quote], None);
-    pay(&world, "agent", &pin, quote);
+    pay(&world, "agent", &pins[0], quote);
     pay(&world, "laptop", &world.pin, quote);
-    pay(&world, "agent", &pin, quote);
+    pay(&world, "other-agent", &pins[1], quote);
     assert_eq!((world.balance(), world.balance_of(&account), world.accrued()), (800_000, 600_000, 600_000));
     let proof = world.path("any.proof");
     let number = world.mts(&["verify", proof.to_str().unwrap()])["number"].as_str().unwrap().to_owned();
@@ -174,7 +181,8 @@ fn a_batch_as_a_file_is_applied_once_and_a_damaged_one_not_at_all() {
     world.tps(&["desk", "submit", &name(&batch), "--answer", &name(&answer)]);
     assert_eq!((world.balance(), world.accrued()), (1_000_000, 0));
     // The pair is paid once more; the same batch again gives the same answer and moves nothing.
-    pay(&world, "laptop", &world.pin, quote);
+    let pin = world.client(&world.account, "agent");
+    pay(&world, "agent", &pin, quote);
     world.tps(&["desk", "submit", &name(&batch), "--answer", &name(&again)]);
     assert_eq!(std::fs::read(&answer).unwrap(), std::fs::read(&again).unwrap());
     assert_eq!((world.balance(), world.accrued()), (800_000, 200_000));

@@ -110,13 +110,14 @@ pub enum EntryResult {
 impl EntryResult {
     /// Whether this can be the result of `entry`.
     fn fits(&self, entry: &BatchEntry) -> bool {
-        match (self, entry) {
-            (Self::Refused(_), _) | (Self::Refunded(_), BatchEntry::Refund { .. }) => true,
-            (Self::Certificate(_), BatchEntry::RenewCertificate { .. } | BatchEntry::FetchCertificate) => true,
-            (Self::KeySet(_) | Self::KeySetHeld, BatchEntry::FetchKeySet { .. }) => true,
-            (Self::Settlement(_), BatchEntry::FetchSettlement { .. }) => true,
-            _ => false,
-        }
+        matches!(
+            (self, entry),
+            (Self::Refused(_), _)
+                | (Self::Refunded(_), BatchEntry::Refund { .. })
+                | (Self::Certificate(_), BatchEntry::RenewCertificate { .. } | BatchEntry::FetchCertificate)
+                | (Self::KeySet(_) | Self::KeySetHeld, BatchEntry::FetchKeySet { .. })
+                | (Self::Settlement(_), BatchEntry::FetchSettlement { .. })
+        )
     }
 
     fn check(&self) -> Result<(), &'static str> {

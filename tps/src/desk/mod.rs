@@ -113,8 +113,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Starts the thread. It first finishes what an earlier process left open.
-    pub fn start(engine: Arc<Engine>, realm: RealmId, clerk: Clerk) -> Self {
+    /// Finishes what an earlier process left open, and starts the thread. Whoever else takes money from merchants comes later:
+    /// what was accepted counts on theirs.
+    pub fn start(engine: Arc<Engine>, realm: RealmId, mut clerk: Clerk) -> Self {
+        if let Err(error) = clerk.resume() {
+            tracing::error!(%error, "refunds that were left open cannot be finished; the desk tries again with the next batch");
+        }
         let (queue, jobs) = bounded(QUEUE_MAX);
         let handle = DeskHandle { queue, engine: Arc::clone(&engine), realm };
         let body = move || run(&engine, clerk, &jobs);
@@ -139,9 +143,6 @@ impl Drop for Desk {
 }
 
 fn run(engine: &Engine, mut clerk: Clerk, jobs: &Receiver<Job>) {
-    if let Err(error) = clerk.resume() {
-        tracing::error!(%error, "refunds that were left open cannot be finished; the desk tries again with the next batch");
-    }
     let mut received = engine.counters().received();
     loop {
         match jobs.recv_timeout(IDLE_INTERVAL) {

@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use protocol::certificate::{CertificateRequest, MerchantCertificate};
 use protocol::codec::{Canonical, Fixed};
+use protocol::desk::{DeskAnswer, DeskBatch, DeskDescription, DeskError};
 use protocol::enrolment::{Activation, ActivationAnswer, EnrolmentBundle};
 use protocol::error::ErrorMessage;
 use protocol::frame::{FRAME_HEADER_BYTES, Frame, MessageType, frame_header};
@@ -50,6 +51,10 @@ fuzz_target!(|bytes: &[u8]| {
     canonical::<AuthenticatedQuote>(bytes);
     canonical::<CertificateRequest>(bytes);
     canonical::<Confirmation>(bytes);
+    canonical::<DeskAnswer>(bytes);
+    canonical::<DeskBatch>(bytes);
+    canonical::<DeskDescription>(bytes);
+    canonical::<DeskError>(bytes);
     canonical::<EnrolmentBundle>(bytes);
     canonical::<KeySet>(bytes);
     canonical::<KeySetPart>(bytes);

@@ -1,7 +1,7 @@
 //! Named points at which a test can end the process as a power failure would. Nothing of it is compiled without the feature
 //! `crash-points`.
 
-/// Points in the order in which a purchase passes them.
+/// Points in the order in which a purchase passes them, then those of the desk.
 pub const CRASH_POINTS: &[&str] = &[
     "before-binding",
     "after-binding",
@@ -10,6 +10,9 @@ pub const CRASH_POINTS: &[&str] = &[
     "after-advice",
     "after-rekey",
     "before-last-chunk",
+    "desk-batch-stored",
+    "desk-answer-received",
+    "desk-answer-in-place",
 ];
 
 /// Ends the process without any clean-up if the environment variable `MTS_CRASH_AT` names this point.

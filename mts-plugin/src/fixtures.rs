@@ -4,6 +4,7 @@
 
 use protocol::certificate::{CertificateRequest, CertificateTerms, MerchantCertificate};
 use protocol::codec::Canonical;
+use protocol::desk::{DeskAnswer, DeskBatch, DeskDescription, EntryResult};
 use protocol::ids::{MerchantId, RealmId, TermsDigest};
 use protocol::key_set::{AssetEntry, Audience, KeyEntry, KeyRole, KeySet, PinnedKeySet, SignedKeySet, key_id};
 use protocol::money::Asset;
@@ -12,7 +13,7 @@ use protocol::proof::{Claim, Outcome};
 use protocol::quote::Quote;
 use protocol::request::PaymentKind;
 use protocol::session::AgreementSecret;
-use protocol::signature::{CertificateRole, ProofRole, RootRole, SigningKey};
+use protocol::signature::{CertificateRole, DeskRole, ProofRole, RootRole, SigningKey};
 use protocol::time::{DAY_MS, MINUTE_MS, Timestamp};
 
 use crate::clock;
@@ -29,6 +30,7 @@ pub struct Realm {
     root: SigningKey<RootRole>,
     issuer: SigningKey<CertificateRole>,
     proof: SigningKey<ProofRole>,
+    desk: SigningKey<DeskRole>,
     session: AgreementSecret,
     since: Timestamp,
 }
@@ -39,6 +41,7 @@ impl Default for Realm {
             root: SigningKey::from_seed([0xf3; 32]),
             issuer: SigningKey::from_seed([0xf4; 32]),
             proof: SigningKey::from_seed([0xf5; 32]),
+            desk: SigningKey::from_seed([0xf7; 32]),
             session: AgreementSecret::from_random([0xf6; 32]),
             // Certificates last 90 days at most; a little before now, whatever the clocks.
             since: Timestamp(clock::now().0.saturating_sub(MINUTE_MS)),
@@ -60,10 +63,15 @@ impl Realm {
         let mut set = KeySet::new(REALM, audience, number, self.since, 30 * DAY_MS);
         let until = self.since.plus(365 * DAY_MS);
         set.keys.push(KeyEntry::new(KeyRole::Certificate, self.issuer.public(), self.since, until));
-        set.keys.push(match audience {
-            Audience::Merchant => KeyEntry::new(KeyRole::Proof, self.proof.public(), self.since, until),
-            Audience::Customer => KeyEntry::new(KeyRole::Session, self.session.public().0, self.since, until),
-        });
+        match audience {
+            Audience::Merchant => {
+                set.keys.push(KeyEntry::new(KeyRole::Proof, self.proof.public(), self.since, until));
+                set.keys.push(KeyEntry::new(KeyRole::Desk, self.desk.public(), self.since, until));
+            }
+            Audience::Customer => {
+                set.keys.push(KeyEntry::new(KeyRole::Session, self.session.public().0, self.since, until));
+            }
+        }
         set.assets.push(AssetEntry { asset: Asset::USD6, exponent: Asset::USD6_EXPONENT });
         set.sign(&self.root).expect("the set is well formed")
     }
@@ -112,6 +120,24 @@ impl Realm {
         let (batch, places) = prepare(&[claim], REALM, clock::now(), seed, &self.proof, id);
         let released: Vec<_> = places.into_iter().map(|place| place.release(outcome)).collect();
         batch.proof(&released[0]).encode()
+    }
+
+    /// The desk's answer to a batch.
+    ///
+    /// # Panics
+    /// For results that do not fit the entries.
+    pub fn answer(&self, batch: &DeskBatch, results: Vec<EntryResult>) -> Vec<u8> {
+        DeskAnswer::new(batch, results, clock::now(), &self.desk).expect("results fit the entries").encode()
+    }
+
+    /// How the desk is reached: at `address`, which shows `certificate`.
+    ///
+    /// # Panics
+    /// For an address without a port and a certificate that is too long.
+    pub fn desk_description(&self, address: &str, certificate: Vec<u8>) -> Vec<u8> {
+        let addresses = vec![address.to_owned()];
+        let description = DeskDescription::new(REALM, addresses, certificate, clock::now(), &self.desk);
+        description.expect("an address and a certificate").encode()
     }
 
     /// A complete merchant in `directory`: keys, key set, certificate.

@@ -3,11 +3,12 @@
 //! | File | What | Mode |
 //! |---|---|---|
 //! | `merchant.toml` | name, pinned root, settings | 0600 |
-//! | `desk.key` | Ed25519 seed: signs certificate requests and, later, desk batches; never used in a purchase | 0600 |
+//! | `desk.key` | Ed25519 seed: signs certificate requests and batches for the desk; never used in a purchase | 0600 |
 //! | `session-<public key>.key` | X25519 secret of one certificate; deleted when that has expired | 0600 |
 //! | `certificate-request` | to be sent to the TPS's operator | 0600 |
 //! | `certificate-<serial>` | what the operator sent back | 0600 |
 //! | `key-set` | the newest signed key set for merchants | 0600 |
+//! | `desk` | how the TPS's desk is reached: [`crate::desk`] | 0600 |
 //! | `orders.sqlite` | the orders: [`crate::store`] | 0600 |
 
 use std::fs;
@@ -17,11 +18,14 @@ use std::path::{Path, PathBuf};
 
 use protocol::certificate::{CertificateError, CertificateRequest, MerchantCertificate, VerifiedCertificate};
 use protocol::codec::{Canonical, DecodeError};
+use protocol::desk::DeskDescription;
 use protocol::key_set::{Audience, KeySetError, PinnedKeySet, SignedKeySet};
 use protocol::session::{AgreementPublic, AgreementSecret};
 use protocol::signature::{MerchantRole, SigningKey};
 use protocol::time::Timestamp;
 use zeroize::Zeroizing;
+
+use crate::merchant::policy::RefundPolicy;
 
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,11 @@ pub enum HomeError {
         /// Why not.
         error: DecodeError,
     },
+    /// Nobody said how the desk is reached.
+    #[error(
+        "it is not known how the TPS's desk is reached: get its description from the operator and run `mts desk use FILE`"
+    )]
+    NoDesk,
     /// No key set was imported.
     #[error("no key set is pinned: get one from the TPS's operator and run `mts key-set import FILE`")]
     NoKeySet,
@@ -125,6 +134,12 @@ pub struct MerchantFile {
     /// How long the keys of an order live before a renegotiation is needed, in hours.
     #[serde(default = "default_goods_key_lifetime_hours")]
     pub goods_key_lifetime_hours: u64,
+    /// How often `mts serve` hands in what waits for the TPS's desk, in minutes; never where it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desk_sync_minutes: Option<u64>,
+    /// Which refund requests are granted without asking anybody.
+    #[serde(default)]
+    pub refunds: RefundPolicy,
 }
 
 fn default_listen() -> std::net::SocketAddr {
@@ -148,6 +163,8 @@ impl MerchantFile {
             listen: default_listen(),
             quote_lifetime_seconds: default_quote_lifetime_seconds(),
             goods_key_lifetime_hours: default_goods_key_lifetime_hours(),
+            desk_sync_minutes: None,
+            refunds: RefundPolicy::MANUAL,
         }
     }
 }
@@ -190,6 +207,14 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
         fs::File::open(directory)?.sync_all()
     };
     write().map_err(file_error(path))
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, HomeError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file_error(path)(error)),
+    }
 }
 
 fn write_key(path: &Path, secret: &[u8; 32]) -> Result<(), HomeError> {
@@ -273,13 +298,95 @@ impl Home {
     /// # Errors
     /// [`HomeError::File`], [`HomeError::Malformed`].
     pub fn request_certificate(&self, session: AgreementSecret) -> Result<CertificateRequest, HomeError> {
-        let seed = read_key(&self.directory.join("desk.key"))?;
-        let desk = SigningKey::<MerchantRole>::from_seed(*seed);
+        let desk = self.desk_key()?;
         let request = CertificateRequest::new(self.settings.name.clone(), session.public(), &desk)
             .map_err(|error| HomeError::Malformed { what: "certificate request".into(), error })?;
         write_key(&self.session_path(&session.public()), session.expose())?;
         write_private(&self.request_path(), &request.encode())?;
         Ok(request)
+    }
+
+    /// The key that signs for this merchant at the desk.
+    ///
+    /// # Errors
+    /// [`HomeError`] where it cannot be read.
+    pub fn desk_key(&self) -> Result<SigningKey<MerchantRole>, HomeError> {
+        Ok(SigningKey::from_seed(*read_key(&self.directory.join("desk.key"))?))
+    }
+
+    /// The request that was made last, while its session key is here.
+    ///
+    /// # Errors
+    /// [`HomeError::File`], [`HomeError::Malformed`].
+    pub fn pending_request(&self) -> Result<Option<CertificateRequest>, HomeError> {
+        let path = self.request_path();
+        let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
+        let request = CertificateRequest::decode(&bytes)
+            .map_err(|error| HomeError::Malformed { what: path.display().to_string(), error })?;
+        Ok(self.session_path(&request.session).exists().then_some(request))
+    }
+
+    /// Where settlement reports are, a directory per cycle.
+    pub fn settlements_path(&self) -> PathBuf {
+        self.directory.join("settlements")
+    }
+
+    /// Numbers of the cycles whose reports are here, ascending.
+    ///
+    /// # Errors
+    /// [`HomeError::File`].
+    pub fn settlement_cycles(&self) -> Result<Vec<u64>, HomeError> {
+        let path = self.settlements_path();
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(file_error(&path))?,
+        };
+        let mut cycles = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(file_error(&path))?;
+            if entry.path().join("report").exists() {
+                cycles.extend(entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+            }
+        }
+        cycles.sort_unstable();
+        Ok(cycles)
+    }
+
+    /// Keeps the files of a cycle's report, in this order.
+    ///
+    /// # Errors
+    /// [`HomeError::File`].
+    pub fn keep_settlement(&self, cycle: u64, files: &[(String, Vec<u8>)]) -> Result<(), HomeError> {
+        let directory = self.settlements_path().join(format!("{cycle:08}"));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(file_error(&directory))?;
+        files.iter().try_for_each(|(name, bytes)| write_private(&directory.join(name), bytes))
+    }
+
+    /// Reads a file that is no secret.
+    ///
+    /// # Errors
+    /// [`HomeError::File`].
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>, HomeError> {
+        fs::read(path).map_err(file_error(path))
+    }
+
+    /// Keeps how the desk is reached; the caller has checked it.
+    ///
+    /// # Errors
+    /// [`HomeError::File`].
+    pub fn keep_desk_description(&self, bytes: &[u8]) -> Result<(), HomeError> {
+        write_private(&self.directory.join("desk"), bytes)
+    }
+
+    /// How the desk is reached.
+    ///
+    /// # Errors
+    /// [`HomeError::NoDesk`], [`HomeError::File`], [`HomeError::Malformed`].
+    pub fn desk_description(&self) -> Result<DeskDescription, HomeError> {
+        let path = self.directory.join("desk");
+        let bytes = read_if_there(&path)?.ok_or(HomeError::NoDesk)?;
+        let what = || path.display().to_string();
+        DeskDescription::decode(&bytes).map_err(|error| HomeError::Malformed { what: what(), error })
     }
 
     /// Pins a newer key set.
@@ -300,11 +407,7 @@ impl Home {
 
     fn stored_key_set(&self) -> Result<Option<SignedKeySet>, HomeError> {
         let path = self.directory.join("key-set");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(file_error(&path)(error)),
-        };
+        let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
         let set = SignedKeySet::decode(&bytes)
             .map_err(|error| HomeError::Malformed { what: path.display().to_string(), error })?;
         Ok(Some(set))

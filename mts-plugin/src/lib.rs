@@ -25,6 +25,8 @@
 //! | [`store`] | the durable orders (SQLite), shared by any number of web processes |
 //! | [`http`] | the service as a tower/axum router |
 //! | [`home`] | keys, certificates and the pinned key set on disk |
+//! | [`desk`] | refunds, certificates and key sets, in batches with the TPS |
+//! | [`reconcile`] | settlement reports against orders, proofs and refunds |
 //! | [`shop`] | what is sold |
 //! | [`goods_file`] | goods on disk: digested once, read in chunks, checked again while sent |
 //! | [`frames`] | messages as text for people |
@@ -32,6 +34,7 @@
 
 pub mod clock;
 pub mod crash;
+pub mod desk;
 pub mod fixtures;
 pub mod frames;
 pub mod goods_file;
@@ -39,6 +42,7 @@ pub mod home;
 pub mod http;
 pub mod merchant;
 pub mod proofs;
+pub mod reconcile;
 pub mod shop;
 pub mod store;
 

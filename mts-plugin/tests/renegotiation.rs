@@ -5,6 +5,7 @@ mod common;
 
 use common::{SONG_BYTES, World, opened, song};
 use mts_plugin::Settings;
+use mts_plugin::merchant::policy::RefundPolicy;
 use protocol::codec::Canonical;
 use protocol::order::OrderState;
 use protocol::purchase::{
@@ -14,8 +15,12 @@ use protocol::purchase::{
 use protocol::session::AgreementSecret;
 use protocol::session::merchant::{MerchantSession, Token};
 
-const NO_KEYS: Settings =
-    Settings { quote_lifetime_ms: 600_000, goods_key_lifetime_ms: 0, lapsed_retention_ms: 1_000_000 };
+const NO_KEYS: Settings = Settings {
+    quote_lifetime_ms: 600_000,
+    goods_key_lifetime_ms: 0,
+    refunds: RefundPolicy::MANUAL,
+    lapsed_retention_ms: 1_000_000,
+};
 
 fn made(offer: &VerifiedOffer, token: &Token, purpose: RenegotiationPurpose) -> (Renegotiation, MerchantSession) {
     let ephemeral = AgreementSecret::from_random(mts_plugin::clock::random());
@@ -149,10 +154,10 @@ async fn a_refund_is_the_merchants_decision_and_ends_delivery() {
     assert_eq!(refund(&world, &offer, &Token::from_bytes([1; 32])).await, Err(Code::TokenRefused));
     assert_eq!(refund(&world, &offer, token).await, Ok(RefundStatus::Requested));
     assert_eq!(world.fetch(&sent.session, number, 0).await, Err(Code::Refunded));
-    world.merchant.decide_refund(number, false).unwrap();
+    world.merchant.refuse_refund(number).unwrap();
     assert_eq!(refund(&world, &offer, token).await, Ok(RefundStatus::Refused));
     assert!(retransmission(&world, &offer, token).await.is_ok());
-    world.merchant.decide_refund(number, true).unwrap();
+    assert!(world.merchant.accept_refund(number, false).unwrap());
     assert_eq!(refund(&world, &offer, token).await, Ok(RefundStatus::Accepted));
     assert_eq!(retransmission(&world, &offer, token).await.err(), Some(Code::Refunded));
 }

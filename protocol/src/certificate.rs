@@ -287,6 +287,11 @@ impl VerifiedCertificate {
         &self.certificate.desk
     }
 
+    /// The first moment of its validity.
+    pub fn valid_from(&self) -> Timestamp {
+        self.certificate.valid_from
+    }
+
     /// The last moment of its validity.
     pub fn valid_until(&self) -> Timestamp {
         self.certificate.valid_until

@@ -90,6 +90,8 @@ purposes! {
     PAYOUT = "payout";
     /// Chain of the ledger's commits.
     COMMIT_CHAIN = "commit chain";
+    /// Names a merchant's batch in its answer.
+    DESK_BATCH = "desk batch";
 }
 
 impl Purpose {

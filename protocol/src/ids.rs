@@ -110,6 +110,14 @@ bytes_type!(
     PaymentId, 16, "a payment id"
 );
 bytes_type!(
+    /// A merchant's random name of one batch for the desk.
+    DeskBatchId, 16, "a batch id"
+);
+bytes_type!(
+    /// A merchant's random name of one refund: applied once.
+    RefundOrderId, 16, "a refund order id"
+);
+bytes_type!(
     /// Names a public key of the TPS: the first eight bytes of its tagged hash.
     KeyId, 8, "a key id"
 );

@@ -18,10 +18,12 @@
 //! | the TPS proves | [`proof`] |
 //! | CTS reads the answer | [`response`], [`customer`] |
 //! | MTS verifies, advises, delivers | [`proof::verify`], [`order`], [`goods`] |
+//! | outside a purchase: MTS and TPS in batches | [`desk`] |
 
 pub mod certificate;
 pub mod codec;
 pub mod customer;
+pub mod desk;
 pub mod enrolment;
 pub mod error;
 pub mod frame;

@@ -73,6 +73,19 @@ pub const KEY_SET_BYTES_MAX: usize = 16 * 1_024;
 /// Merchants in an instrument's list of permitted merchants.
 pub const PERMITTED_MERCHANTS_MAX: usize = 64;
 
+/// Entries of one batch for the desk: more belongs in several batches.
+pub const DESK_BATCH_ENTRIES_MAX: usize = 4_096;
+/// Bytes of an encoded batch for the desk: the most entries fit, and a certificate request.
+pub const DESK_BATCH_BYTES_MAX: usize = 256 * 1_024;
+/// Bytes of an encoded answer of the desk: the longest settlement report fits, and the totals of every refund.
+pub const DESK_ANSWER_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Bytes of a settlement report: every asset of a registry, and the most pages.
+pub const SETTLEMENT_REPORT_BYTES_MAX: usize = 256 + 64 * 128 + 32 * SETTLEMENT_PAGES_MAX;
+/// Bytes of a page of a settlement report: the most lines.
+pub const SETTLEMENT_PAGE_BYTES_MAX: usize = 128 + 128 * SETTLEMENT_PAGE_LINES_MAX;
+/// Settlement cycles listed in an answer of the desk.
+pub const SETTLEMENT_CYCLES_MAX: usize = 4_096;
+
 /// Bytes of one message in a frame between CTS and TPS: a response with the longest path stays below it.
 pub const FRAME_MESSAGE_BYTES_MAX: usize = 2_048;
 

@@ -5,9 +5,12 @@
 
 use crate::codec::{Canonical, DecodeError, check_version};
 use crate::hash::{Purpose, tagged};
-use crate::ids::{Digest, KeyId, MerchantId, PaymentId, QuoteDigest, RealmId, TransactionNumber};
+use crate::ids::{Digest, KeyId, MerchantId, PaymentId, QuoteDigest, RealmId, RefundOrderId, TransactionNumber};
 use crate::key_set::{KeyRole, KeySetError, PinnedKeySet, key_id};
-use crate::limits::{PROTOCOL_VERSION, SETTLEMENT_PAGE_LINES_MAX, SETTLEMENT_PAGES_MAX, SUITE};
+use crate::limits::{
+    PROTOCOL_VERSION, SETTLEMENT_PAGE_BYTES_MAX, SETTLEMENT_PAGE_LINES_MAX, SETTLEMENT_PAGES_MAX,
+    SETTLEMENT_REPORT_BYTES_MAX, SUITE,
+};
 use crate::money::{Amount, Asset, MoneyError, add};
 use crate::signature::{DeskRole, Domain, Signature, SigningKey, strict_verify};
 use crate::time::Timestamp;
@@ -33,7 +36,7 @@ pub struct SettledPayment {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize)]
 pub struct SettledRefund {
     /// The merchant's name of the refund.
-    pub order: [u8; 16],
+    pub order: RefundOrderId,
     /// The merchant's number.
     pub number: TransactionNumber,
     /// Sum of what went back, in smallest units.
@@ -83,7 +86,7 @@ impl SettlementPage {
 
 impl Canonical for SettlementPage {
     const NAME: &'static str = "settlement page";
-    const BYTES_MAX: usize = 128 + 128 * SETTLEMENT_PAGE_LINES_MAX;
+    const BYTES_MAX: usize = SETTLEMENT_PAGE_BYTES_MAX;
 
     fn check(&self) -> Result<(), DecodeError> {
         check_version(Self::NAME, self.version, PROTOCOL_VERSION, self.suite)?;
@@ -294,7 +297,7 @@ impl SettlementReport {
 
 impl Canonical for SettlementReport {
     const NAME: &'static str = "settlement report";
-    const BYTES_MAX: usize = 256 + 64 * 128 + 32 * SETTLEMENT_PAGES_MAX;
+    const BYTES_MAX: usize = SETTLEMENT_REPORT_BYTES_MAX;
 
     fn check(&self) -> Result<(), DecodeError> {
         check_version(Self::NAME, self.version, PROTOCOL_VERSION, self.suite)?;

@@ -19,11 +19,17 @@ mod settlement;
 use inputs::*;
 use protocol::certificate::{CertificateRequest, CertificateTerms, MerchantCertificate};
 use protocol::codec::{Canonical, Fixed};
+use protocol::desk::{
+    BatchEntry, DeskAnswer, DeskBatch, DeskDescription, DeskError, DeskErrorCode, EntryRefusal, EntryResult,
+    RefundedTotal, SettlementAnswer,
+};
 use protocol::enrolment::{ActivationAnswer, SignaturePolicy};
 use protocol::error::{ErrorCode, ErrorMessage};
 use protocol::frame::frame_header;
 use protocol::hash::{Purpose, derive, mac, tagged};
-use protocol::ids::{Digest, KeyId, MerchantId, PaymentId, QuoteDigest, RealmId, TransactionNumber};
+use protocol::ids::{
+    DeskBatchId, Digest, KeyId, MerchantId, PaymentId, QuoteDigest, RealmId, RefundOrderId, TransactionNumber,
+};
 use protocol::key_set::refresh::{KeySetPart, KeySetParts};
 use protocol::key_set::{AssetEntry, Audience, KeyEntry, KeyRole, KeySet, key_id};
 use protocol::money::{Amount, Asset};
@@ -489,6 +495,54 @@ fn activation() {
             "answer_count": 41,
             "answer_signature_required": true,
             "answer": hex(&answer),
+        }),
+    );
+}
+
+#[test]
+fn desk() {
+    let (merchant_key, desk_key) = (SigningKey::from_seed([3; 32]), SigningKey::from_seed([4; 32]));
+    let (realm, merchant) = (RealmId([7; 16]), MerchantId([5; 16]));
+    let request = CertificateRequest::new(
+        "Elm Music".into(),
+        AgreementSecret::from_random([4; 32]).public(),
+        &SigningKey::from_seed([3; 32]),
+    );
+    let entries = vec![
+        BatchEntry::Refund { order: RefundOrderId([1; 16]), number: TransactionNumber([2; 16]) },
+        BatchEntry::Refund { order: RefundOrderId([3; 16]), number: TransactionNumber([4; 16]) },
+        BatchEntry::RenewCertificate { request: request.unwrap().encode() },
+        BatchEntry::FetchKeySet { held: 3 },
+        BatchEntry::FetchCertificate,
+        BatchEntry::FetchSettlement { cycle: 9 },
+    ];
+    let batch = DeskBatch::new(realm, merchant, DeskBatchId([6; 16]), TIME, entries, &merchant_key).unwrap();
+    assert_eq!(batch.digest().0, tagged(Purpose::DESK_BATCH, &batch.encode()));
+    let results = vec![
+        EntryResult::Refunded(vec![RefundedTotal { asset: Asset::USD6, units: 1_234_567 }]),
+        EntryResult::Refused(EntryRefusal::NothingLeft),
+        EntryResult::Certificate(vec![0xce; 3]),
+        EntryResult::KeySet(vec![0x5e; 3]),
+        EntryResult::Refused(EntryRefusal::AwaitingApproval),
+        EntryResult::Settlement(SettlementAnswer { cycles: vec![8, 9], report: vec![0x9e; 3] }),
+    ];
+    let answer = DeskAnswer::new(&batch, results, TIME.plus(1), &desk_key).unwrap();
+    let addresses = vec!["tps.example:4433".into()];
+    let description = DeskDescription::new(realm, addresses, vec![0x30, 0x82], TIME, &desk_key).unwrap();
+    let errors: Vec<Value> = DeskErrorCode::ALL
+        .iter()
+        .map(|code| json!({ "code": *code as u16, "name": format!("{code:?}"), "retry_after_ms": 250, "message": hex(&DeskError::new(*code, 250).encode()) }))
+        .collect();
+    compare(
+        "desk.json",
+        &json!({
+            "inputs": { "merchant_desk_seed": hex(&[3; 32]), "desk_seed": hex(&[4; 32]), "realm": realm, "merchant": merchant,
+                        "desk_key_id": key_id(KeyRole::Desk, &desk_key.public()) },
+            "batch": hex(&batch.encode()),
+            "digest": batch.digest().to_string(),
+            "answer": hex(&answer.encode()),
+            "description": hex(&description.encode()),
+            "errors": errors,
         }),
     );
 }

@@ -12,10 +12,13 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use protocol::enrolment::SignaturePolicy;
 use protocol::limits::{PIN_DIGITS_MAX, PIN_DIGITS_MIN};
 
+use crate::desk::Renewals;
 use crate::pipeline::EngineConfig;
 use crate::pipeline::verify::{SignatureCheck, SignatureRule};
 use crate::receive::ReceiveConfig;
-pub use listeners::{LISTENERS, ListenSetting, ListenerKind, OPERATIONS, Place, PlacedListener, VRU, VRU_WEBHOOKS};
+pub use listeners::{
+    DESK, LISTENERS, ListenSetting, ListenerKind, OPERATIONS, Place, PlacedListener, VRU, VRU_WEBHOOKS,
+};
 pub use settlement::{AssetFees, SettlementConfig};
 
 /// Environment variables with the prefix `TPS_` that are no configuration.
@@ -43,6 +46,11 @@ pub struct Config {
     pub operations_listen: Option<ListenSetting>,
     /// `host:port` under which customers reach this server, best first; written into enrolment bundles.
     pub public_addresses: Vec<String>,
+    /// TCP address of the desk for merchants; that of [`Self::listen`] unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desk_listen: Option<ListenSetting>,
+    /// What the desk does with a certified merchant's request for its next certificate.
+    pub desk_renewals: Renewals,
     /// Threads that open, verify and prove; 0 means one per processor.
     pub workers: usize,
     /// Account shards; fixed by `tps init`, so that here only the same number is accepted.
@@ -94,6 +102,8 @@ impl Default for Config {
             listen: SocketAddr::from(([0u16; 8], protocol::limits::TPS_PORT)),
             operations_listen: None,
             public_addresses: Vec::new(),
+            desk_listen: None,
+            desk_renewals: Renewals::default(),
             workers: 0,
             shards: None,
             queue_requests: engine.queue_requests,
@@ -365,6 +375,11 @@ pub const CONFIG_TEMPLATE: &str = "\
 # host:port under which customers reach this server, best first; enrolment bundles carry them.
 #public_addresses = [\"pay.example.com:4433\"]
 
+# TCP address of the desk, where merchants hand in refunds and renewals: that of `listen` unless said, or
+# \"off\". What it does with a certified merchant's request for its next certificate: \"automatic\" or \"review\".
+#desk_listen = \"[::]:4433\"
+#desk_renewals = \"automatic\"
+
 # Threads that open, verify and prove; 0 means one per processor.
 #workers = 0
 
@@ -449,9 +464,10 @@ mod tests {
         // What is derived unless it is set shows what is derived from the other built-in values.
         let places = |config: &Config| config.listeners().unwrap().iter().map(|(_, place)| *place).collect::<Vec<_>>();
         assert_eq!(places(&shown), places(&Config::default()));
-        let derived = Config { operations_listen: None, vru_listen: None, vru_http_listen: None, ..shown };
+        let derived =
+            Config { operations_listen: None, desk_listen: None, vru_listen: None, vru_http_listen: None, ..shown };
         assert_eq!(derived, Config::default());
-        assert_eq!(uncommented.lines().count(), 21);
+        assert_eq!(uncommented.lines().count(), 23);
     }
 
     #[test]
@@ -472,6 +488,8 @@ mod tests {
             ("queue_requests = 0", "queue_requests"),
             ("shards = 8", "made with 4"),
             ("signature_policy = \"perhaps\"", "signature_policy"),
+            ("desk_listen = \"nowhere\"", "IP:PORT or off"),
+            ("desk_renewals = \"perhaps\"", "desk_renewals"),
             ("log_level = \"a=b=c\"", "log_level"),
             ("public_addresses = [\"example.com\"]", "example.com"),
             ("operations_listen = \"0.0.0.0:4434\"", "reverse proxy"),

@@ -3,6 +3,7 @@
 //! [`pipeline`] is the way of a payment on one screen; [`book`] what it reads and writes; [`store`] where it becomes
 //! durable; [`receive`] where it comes from; [`admin`] what the operator does; [`operations`] what
 //! the operator sees.
+//! [`desk`] is where merchants hand in batches.
 
 pub mod admin;
 pub mod audit;
@@ -14,6 +15,7 @@ pub mod config;
 pub mod counters;
 pub mod data_directory;
 mod dense;
+pub mod desk;
 pub mod funding;
 pub mod jobs;
 pub mod keys;

@@ -140,3 +140,42 @@ fn drain_answers_everything_that_was_taken_in() {
     engine.drain();
     assert_eq!(answers.try_iter().filter(|answer| answer.len() > 200).count(), 200);
 }
+
+#[test]
+fn below_its_end_the_log_has_no_gaps_left_to_be_filled() {
+    let engine = engine(EngineConfig { shards: 3, workers: 4, ..EngineConfig::default() });
+    let mut groups: Vec<Vec<Customer>> = (0..6).map(|_| customers(&engine, 1_000_000, 2)).collect();
+    let below = |number: u64| {
+        let mut count = 0;
+        engine.reader().for_each_payment(&mut |place, _| count += u64::from(place.batch < number)).unwrap();
+        count
+    };
+    let seen = std::thread::scope(|scope| {
+        let paying: Vec<_> = groups
+            .iter_mut()
+            .flatten()
+            .map(|customer| {
+                let engine = &engine;
+                scope.spawn(move || {
+                    for units in 1..=25 {
+                        let content = customer.content(units);
+                        let request = customer.request(&content);
+                        let opened = open(&submit(engine, &request.bytes), &request.hash, &request.session).unwrap();
+                        customer.take(&content, &opened.answer);
+                    }
+                })
+            })
+            .collect();
+        let mut seen = Vec::new();
+        while !paying.iter().all(|thread| thread.is_finished()) {
+            let number = engine.log_end().unwrap();
+            seen.push((number, below(number)));
+        }
+        seen
+    });
+    assert!(seen.len() > 3 && seen.is_sorted(), "{seen:?}");
+    for (number, count) in seen {
+        assert_eq!(below(number), count, "below batch {number} something was committed after that");
+    }
+    assert_eq!(below(engine.log_end().unwrap()), 12 * 25);
+}

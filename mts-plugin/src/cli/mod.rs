@@ -1,6 +1,9 @@
 //! Arguments of `mts` and what each command does.
 
+mod desk;
 mod orders;
+mod reconcile;
+mod refunds;
 mod serve;
 mod setup;
 mod verify;
@@ -41,8 +44,23 @@ enum Command {
     Serve(ServeArguments),
     /// Verify a proof of payment, offline.
     Verify(VerifyArguments),
-    /// Look at orders and decide about them.
+    /// Look at orders and note what became of them.
     Orders(OrdersArguments),
+    /// Decide about refunds; the desk carries them to the TPS.
+    #[command(subcommand)]
+    Refunds(RefundsCommand),
+    /// Hand in what waits for the TPS: refunds, renewals of the certificate; get key sets and certificates.
+    #[command(subcommand)]
+    Desk(DeskCommand),
+    /// Compare settlement reports with orders, proofs and refunds, and list every difference.
+    Reconcile {
+        /// Only this cycle [default: all that `mts desk sync` fetched].
+        #[arg(long)]
+        cycle: Option<u64>,
+        /// A report from the operator instead: the directory of `tps settlement export`.
+        #[arg(long, value_name = "DIR", conflicts_with = "cycle")]
+        report: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -134,18 +152,50 @@ enum OrdersCommand {
         /// Its transaction number.
         number: TransactionNumber,
     },
-    /// Record that the money was given back: nothing is delivered any more.
-    Refund {
-        /// Its transaction number.
-        number: TransactionNumber,
-    },
-    /// Record that a refund is refused.
-    RefuseRefund {
-        /// Its transaction number.
-        number: TransactionNumber,
-    },
     /// List payments beyond the first of their orders: they are to be refunded.
     Surplus,
+}
+
+#[derive(Debug, Subcommand)]
+enum RefundsCommand {
+    /// List what was requested, what was paid more than once, and what became of refunds.
+    List,
+    /// Give back every payment of an order: nothing is delivered any more.
+    Accept {
+        /// Its transaction number.
+        number: TransactionNumber,
+        /// Ask the TPS once more although nothing seems to have been paid since the last refund.
+        #[arg(long)]
+        again: bool,
+    },
+    /// Refuse what a customer requested.
+    Refuse {
+        /// Its transaction number.
+        number: TransactionNumber,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum DeskCommand {
+    /// Keep how the desk is reached, from the file of `tps desk export`.
+    Use {
+        /// The description.
+        file: PathBuf,
+    },
+    /// Hand in everything that waits, and take what comes back.
+    Sync,
+    /// Write what waits into a file instead, for `tps desk submit`.
+    Batch {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Take the answer that came as a file.
+    Answer {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Forget the batch that waits for its answer; what it holds goes with the next one.
+    Discard,
 }
 
 /// Why a command did not do what it should.
@@ -183,6 +233,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve(serve) => serve::serve(&directory, &serve, json),
         Command::Verify(verify) => verify::verify(&directory, &verify, json),
         Command::Orders(orders) => orders::orders(&directory, orders, json),
+        Command::Refunds(command) => refunds::refunds(&directory, command, json),
+        Command::Desk(command) => desk::desk(&directory, command, json),
+        Command::Reconcile { cycle, report } => reconcile::reconcile(&directory, cycle, report, json),
     }
 }
 

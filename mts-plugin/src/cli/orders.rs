@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mts_plugin::merchant::Refusal;
 use mts_plugin::store::{Order, Store};
 use mts_plugin::{Home, Merchant, Settings, Shop, ShopLine};
 use protocol::ids::TransactionNumber;
@@ -57,33 +56,22 @@ pub(super) fn orders(directory: &Path, arguments: OrdersArguments, as_json: bool
                 .collect();
             print(as_json, &json!(surplus), &lines.join("\n"));
         }
-        Some(OrdersCommand::Dispatched { number }) => {
-            decided(home, number, as_json, |merchant| merchant.dispatched(number))?
-        }
-        Some(OrdersCommand::Refund { number }) => {
-            decided(home, number, as_json, |merchant| merchant.decide_refund(number, true))?
-        }
-        Some(OrdersCommand::RefuseRefund { number }) => {
-            decided(home, number, as_json, |merchant| merchant.decide_refund(number, false))?
-        }
+        Some(OrdersCommand::Dispatched { number }) => with_merchant(home, |merchant| {
+            merchant.dispatched(number).map_err(|refusal| Failure::Refused(refusal.code.to_string()))?;
+            let order = merchant.store().order(number)?.ok_or_else(|| unknown(number))?;
+            print(as_json, &summary(&order), &format!("{number}  {}", order.state));
+            Ok(())
+        })?,
     }
     Ok(())
 }
 
-fn decided(
-    home: Home,
-    number: TransactionNumber,
-    as_json: bool,
-    decision: impl FnOnce(&Merchant) -> Result<(), Refusal>,
-) -> Result<(), Failure> {
-    let merchant = Merchant::open_quietly(home, Arc::new(Closed), Settings::default())?;
-    decision(&merchant).map_err(|refusal| Failure::Refused(refusal.code.to_string()))?;
-    let order = merchant.store().order(number)?.ok_or_else(|| unknown(number))?;
-    print(as_json, &summary(&order), &format!("{number}  {}", order.state));
-    Ok(())
+/// Has something done with the merchant's orders beside the serving process.
+pub(super) fn with_merchant(home: Home, work: impl FnOnce(&Merchant) -> Result<(), Failure>) -> Result<(), Failure> {
+    work(&Merchant::open_quietly(home, Arc::new(Closed), Settings::default())?)
 }
 
-fn unknown(number: TransactionNumber) -> Failure {
+pub(super) fn unknown(number: TransactionNumber) -> Failure {
     Failure::Refused(format!("there is no order {number} here"))
 }
 
@@ -94,7 +82,7 @@ fn parse_state(text: &str) -> Result<OrderState, Failure> {
     })
 }
 
-fn summary(order: &Order) -> serde_json::Value {
+pub(super) fn summary(order: &Order) -> serde_json::Value {
     json!({
         "number": order.quote.number,
         "state": order.state.text(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use mts_plugin::desk::DeskClerk;
 use mts_plugin::http::{self, pages};
 use mts_plugin::{FolderShop, Home, Merchant, Settings, clock};
 use serde_json::json;
@@ -23,6 +24,7 @@ pub(super) fn serve(directory: &Path, arguments: &ServeArguments, as_json: bool)
     let choices = Settings {
         quote_lifetime_ms: settings.quote_lifetime_seconds.saturating_mul(1_000),
         goods_key_lifetime_ms: settings.goods_key_lifetime_hours.saturating_mul(3_600_000),
+        refunds: settings.refunds,
         ..Settings::default()
     };
     let merchant = Arc::new(Merchant::open(home, shop.clone(), choices)?);
@@ -45,7 +47,10 @@ pub(super) fn serve(directory: &Path, arguments: &ServeArguments, as_json: bool)
         let address = listener.local_addr()?;
         let value = json!({ "listening": address, "payment_url": format!("http://{address}{PAYMENT_PATH}") });
         print(as_json, &value, &format!("Shop:     http://{address}/\nPayments: http://{address}{PAYMENT_PATH}"));
-        tokio::spawn(maintain(merchant));
+        tokio::spawn(maintain(merchant.clone()));
+        if let Some(minutes) = settings.desk_sync_minutes {
+            tokio::spawn(visit_desk(merchant, Duration::from_secs(60 * minutes.max(1))));
+        }
         axum::serve(listener, application).with_graceful_shutdown(stop()).await?;
         Ok(())
     })
@@ -71,6 +76,29 @@ async fn maintain(merchant: Arc<Merchant>) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!("maintenance: {error}"),
             Err(error) => tracing::error!("maintenance: {error}"),
+        }
+    }
+}
+
+/// Hands in what waits for the TPS's desk, now and then. Purchases need none of it.
+async fn visit_desk(merchant: Arc<Merchant>, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let merchant = merchant.clone();
+        let visited = tokio::task::spawn_blocking(move || {
+            let report = super::desk::synchronise(&DeskClerk::new(merchant.home(), merchant.store()))?;
+            // A new certificate or key set is used at once.
+            if report.certificate.is_some() || report.key_set.is_some() {
+                merchant.maintain(clock::now())?;
+            }
+            Ok::<_, anyhow::Error>(report)
+        });
+        match visited.await {
+            Ok(Ok(report)) => tracing::info!(?report, "visited the TPS's desk"),
+            Ok(Err(error)) => tracing::warn!("the TPS's desk: {error:#}"),
+            Err(error) => tracing::error!("the TPS's desk: {error}"),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod confirming;
 mod delivering;
 mod paying;
+pub mod policy;
 mod quoting;
 mod renegotiating;
 
@@ -19,6 +20,7 @@ use protocol::purchase::{MerchantError, MerchantErrorCode};
 use protocol::time::{DAY_MS, Timestamp};
 
 pub use delivering::GoodsTransfer;
+use policy::RefundPolicy;
 
 use crate::clock;
 use crate::goods_file::{GoodsDigests, GoodsFileError};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub quote_lifetime_ms: u64,
     /// How long the keys of an order live before a renegotiation is needed, in milliseconds.
     pub goods_key_lifetime_ms: u64,
+    /// Which refund requests are granted without asking anybody.
+    pub refunds: RefundPolicy,
     /// How long after its expiry an unconfirmed, unpaid quote is kept for a late payment, in milliseconds.
     pub lapsed_retention_ms: u64,
 }
@@ -43,6 +47,7 @@ impl Default for Settings {
         Self {
             quote_lifetime_ms: QUOTE_LIFETIME_MS,
             goods_key_lifetime_ms: 3 * DAY_MS,
+            refunds: RefundPolicy::MANUAL,
             lapsed_retention_ms: 30 * DAY_MS,
         }
     }
@@ -161,6 +166,11 @@ impl Merchant {
         let proofs = ProofChecker::new(pinned);
         let keys = RwLock::new(Arc::new(Keys { certified }));
         Ok(Self { home, shop, settings, store, keys, proofs, digests: GoodsDigests::default() })
+    }
+
+    /// The merchant's directory.
+    pub fn home(&self) -> &Home {
+        &self.home
     }
 
     /// The orders.

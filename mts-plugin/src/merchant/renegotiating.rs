@@ -1,20 +1,22 @@
 //! The customer comes back with its TOKEN: for the goods once more, or for its money (K-90 to K-94, K-96).
 
 use protocol::codec::Canonical;
-use protocol::ids::Digest;
-use protocol::order::{Effect, OrderEvent};
+use protocol::ids::{Digest, RefundOrderId, TransactionNumber};
+use protocol::order::{Effect, OrderEvent, OrderState};
 use protocol::purchase::{
     Acknowledged, AdviceStatus, MerchantErrorCode, OpenedRenegotiation, RefundStatus, Renegotiation,
     RenegotiationAcknowledgment, RenegotiationPurpose,
 };
+use protocol::quote::GoodsKind;
 use protocol::session::merchant::SessionTerms;
 use protocol::time::Timestamp;
 
 use super::paying::make_advice;
+use super::policy::{RefundDecision, RefundFacts};
 use super::{Keys, Merchant, Refusal};
 use crate::clock;
 use crate::crash;
-use crate::store::{Order, OrderKeys, OrderTransaction};
+use crate::store::{Order, OrderKeys, OrderTransaction, RefundProgress};
 
 /// Renegotiations of one order: nobody needs more, and each is remembered to recognise its replay.
 const RENEGOTIATIONS_MAX: u64 = 256;
@@ -116,25 +118,82 @@ impl Merchant {
                 Ok(open.order.refund_status.unwrap_or(RefundStatus::Requested))
             },
         )?;
+        let status = self.by_policy(request.number, status, now)?;
         let acknowledged = Acknowledged::Refund { status };
         let answer = RenegotiationAcknowledgment::new(&opened.session, request, acknowledged);
         Ok(answer.map_err(Refusal::internal)?.encode())
     }
 
-    /// Records what the merchant decided about a refund. Putting it through to the TPS is the desk's business.
+    /// Decides a request that nobody has decided as the merchant's policy says; where it stands then.
+    fn by_policy(
+        &self,
+        number: TransactionNumber,
+        status: RefundStatus,
+        now: Timestamp,
+    ) -> Result<RefundStatus, Refusal> {
+        if status != RefundStatus::Requested || !self.settings.refunds.automatic {
+            return Ok(status);
+        }
+        let order = self.store.order(number)?.ok_or(MerchantErrorCode::UnknownNumber)?;
+        // Whoever was told the digest may have fetched the goods, but for the last chunk.
+        let fetched = order.quote.goods == GoodsKind::Digital && order.advice.is_some();
+        let facts = RefundFacts {
+            paid_at: order.paid_at.unwrap_or_default(),
+            maybe_delivered: order.delivered_at.is_some() || fetched,
+            now,
+        };
+        match self.settings.refunds.decide(&facts) {
+            RefundDecision::Ask => return Ok(status),
+            RefundDecision::Accept => drop(self.accept_refund(number, false)?),
+            RefundDecision::Refuse => self.refuse_refund(number)?,
+        }
+        let decided = self.store.order(number)?.and_then(|order| order.refund_status);
+        Ok(decided.unwrap_or(status))
+    }
+
+    /// Grants a refund of every payment of the order, also where nobody asked for it: nothing is delivered any more (K-103), and
+    /// the refund waits for the desk ([`crate::desk`]). Whether that is a new refund: there is none where one waits already, or
+    /// where no further payment was recorded since the last one, unless `again` insists.
+    ///
+    /// # Errors
+    /// [`MerchantErrorCode::UnknownNumber`], [`MerchantErrorCode::NotPaid`].
+    pub fn accept_refund(&self, number: TransactionNumber, again: bool) -> Result<bool, Refusal> {
+        let now = clock::now();
+        let id = RefundOrderId(clock::random());
+        self.step(
+            number,
+            now,
+            |_| Ok(OrderEvent::AcceptRefund),
+            |open, _| {
+                // Nothing is delivered under the present keys any more (K-103).
+                open.order.keys = None;
+                let new = match open.latest_refund()? {
+                    None => again || open.order.state != OrderState::Refunded,
+                    Some(latest) => match (latest.progress, latest.answered_at) {
+                        (RefundProgress::Waiting, _) => false,
+                        (_, answered) => again || open.surplus_since(answered.unwrap_or_default())?,
+                    },
+                };
+                if new {
+                    open.insert_refund(id, now)?;
+                    open.order.refund_status = Some(RefundStatus::Accepted);
+                }
+                Ok(new)
+            },
+        )
+    }
+
+    /// Records that the merchant does not refund.
     ///
     /// # Errors
     /// [`MerchantErrorCode::UnknownNumber`], [`MerchantErrorCode::NotPaid`], [`MerchantErrorCode::Refunded`].
-    pub fn decide_refund(&self, number: protocol::ids::TransactionNumber, accept: bool) -> Result<(), Refusal> {
-        let event = if accept { OrderEvent::AcceptRefund } else { OrderEvent::RefuseRefund };
-        let status = if accept { RefundStatus::Accepted } else { RefundStatus::Refused };
+    pub fn refuse_refund(&self, number: TransactionNumber) -> Result<(), Refusal> {
         self.step(
             number,
             clock::now(),
-            |_| Ok(event),
+            |_| Ok(OrderEvent::RefuseRefund),
             |open, _| {
-                open.order.refund_status = Some(status);
-                // Nothing is delivered under the present keys any more (K-103).
+                open.order.refund_status = Some(RefundStatus::Refused);
                 open.order.keys = None;
                 Ok(())
             },

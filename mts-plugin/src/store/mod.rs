@@ -4,6 +4,8 @@
 //! [`protocol::order`] and commits with a sync. Any number of processes may do that; none keeps orders in memory.
 
 mod order;
+mod payments;
+mod refunds;
 mod schema;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -19,6 +21,7 @@ use protocol::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 
 pub use order::{Order, OrderKeys, OrderTransaction, SurplusPayment};
+pub use refunds::{Refund, RefundOutcome, RefundProgress, StoredBatch};
 
 /// How long a process waits for another's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -114,6 +114,8 @@ impl Order {
             Some(1) => Some(RefundStatus::Requested),
             Some(2) => Some(RefundStatus::Accepted),
             Some(3) => Some(RefundStatus::Refused),
+            Some(4) => Some(RefundStatus::PutThrough),
+            Some(5) => Some(RefundStatus::NotPutThrough),
             Some(_) => return Err(damaged("refund status")),
         };
         Ok(Self {
@@ -161,6 +163,10 @@ pub struct OrderTransaction<'a> {
 impl<'a> OrderTransaction<'a> {
     pub(super) fn new(connection: &'a Connection, order: Order) -> Self {
         Self { connection, order }
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        self.connection
     }
 
     /// Records a further payment, once.

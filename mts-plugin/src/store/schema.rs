@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Format of the database; a change of it adds a migration and raises this.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const FORMAT_1: &str = "
 CREATE TABLE orders (
@@ -55,6 +55,32 @@ CREATE TABLE renegotiations (
 ) WITHOUT ROWID;
 ";
 
+/// Refunds on their way to the TPS, and the batches that carry them.
+const FORMAT_2: &str = "
+CREATE TABLE refunds (
+    -- the refund's name at the TPS
+    order_id BLOB PRIMARY KEY,
+    number BLOB NOT NULL REFERENCES orders (number),
+    granted_at INTEGER NOT NULL,
+    -- 0 waits, 1 put through, 2 not put through
+    progress INTEGER NOT NULL,
+    -- why the TPS did not, when it was asked last
+    refusal INTEGER,
+    totals BLOB NOT NULL,
+    answered_at INTEGER
+) WITHOUT ROWID;
+CREATE INDEX refunds_by_number ON refunds (number);
+CREATE INDEX refunds_waiting ON refunds (granted_at) WHERE progress = 0;
+CREATE TABLE desk_batches (
+    id BLOB PRIMARY KEY,
+    made_at INTEGER NOT NULL,
+    batch BLOB NOT NULL,
+    answer BLOB
+) WITHOUT ROWID;
+-- one batch at a time waits for its answer
+CREATE UNIQUE INDEX desk_batch_open ON desk_batches ((answer IS NULL)) WHERE answer IS NULL;
+";
+
 /// Brings the database to the present format; several processes may try at once.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -62,10 +88,39 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     match found {
         0 => {
             transaction.execute_batch(FORMAT_1)?;
-            transaction.pragma_update(None, "user_version", FORMAT)?;
+            transaction.execute_batch(FORMAT_2)?;
         }
+        1 => transaction.execute_batch(FORMAT_2)?,
         FORMAT => {}
         _ => return Err(StoreError::Format { found, known: FORMAT }),
     }
+    if found != FORMAT {
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+    }
     Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_of_the_first_format_is_brought_to_the_present_one_with_its_orders() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(FORMAT_1).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let order = "INSERT INTO orders (number, state, quote, certificate, issued_at, expires_at) VALUES (x'01', 'delivered', x'', x'', 1, 2)";
+        connection.execute(order, []).unwrap();
+        for _ in 0..2 {
+            migrate(&mut connection).unwrap();
+            let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+            assert_eq!(version, FORMAT);
+        }
+        let count = |table: &str| -> i64 {
+            connection.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((count("orders"), count("refunds"), count("desk_batches")), (1, 0, 0));
+        connection.pragma_update(None, "user_version", FORMAT + 1).unwrap();
+        assert!(matches!(migrate(&mut connection), Err(StoreError::Format { .. })));
+    }
 }

@@ -129,10 +129,14 @@ impl Canonical for Renegotiation {
 pub enum RefundStatus {
     /// Recorded; the merchant decides.
     Requested = 1,
-    /// Put through to the TPS: the goods are no longer sent (K-103).
+    /// The merchant refunds, and the TPS is still to be told: the goods are no longer sent (K-103).
     Accepted = 2,
     /// The merchant does not refund.
     Refused = 3,
+    /// The TPS has put it through: the money is back.
+    PutThrough = 4,
+    /// The merchant refunds, but the TPS did not put it through; the merchant has to see to it.
+    NotPutThrough = 5,
 }
 
 /// What the MTS acknowledges.

@@ -37,7 +37,7 @@ fn pages() -> Vec<SettlementPage> {
     let mut second = SettlementPage::new(REALM, MERCHANT, 1, 1);
     second.payments = vec![payment(3, 7)];
     second.refunds = vec![SettledRefund {
-        order: [9; 16],
+        order: RefundOrderId([9; 16]),
         number: TransactionNumber([1; 16]),
         units: 100,
         asset: Asset::USD6,

@@ -92,6 +92,8 @@ roles! {
         DESK_ANSWER = "desk-answer";
         /// A settlement report.
         SETTLEMENT_REPORT = "settlement-report";
+        /// Where the desk is, for merchants.
+        DESK_DESCRIPTION = "desk-description";
     }
 
     /// Key of a merchant at the desk; it signs nothing during a purchase.

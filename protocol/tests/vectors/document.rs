@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use protocol::certificate::CertificateError;
+use protocol::desk::{AnswerError, DescriptionError, DeskErrorCode, EntryRefusal};
 use protocol::error::ErrorCode;
 use protocol::frame::MessageType;
 use protocol::hash::Purpose;
@@ -53,7 +54,7 @@ fn every_purpose_is_documented() {
 
 #[test]
 fn every_domain_is_documented() {
-    let domains: [(&[u8], &str); 10] = [
+    let domains: [(&[u8], &str); 11] = [
         (Domain::<CustomerRole>::REQUEST_FOR_PAYMENT.prefix(), "customer"),
         (Domain::<CustomerRole>::ENROLMENT.prefix(), "customer"),
         (Domain::<ProofRole>::BATCH_ROOT.prefix(), "proof"),
@@ -63,6 +64,7 @@ fn every_domain_is_documented() {
         (Domain::<DeskRole>::DESK_ANSWER.prefix(), "desk"),
         (Domain::<DeskRole>::SETTLEMENT_REPORT.prefix(), "desk"),
         (Domain::<FundingRole>::FUNDING_INSTRUCTION.prefix(), "funding"),
+        (Domain::<DeskRole>::DESK_DESCRIPTION.prefix(), "desk"),
         (Domain::<RootRole>::KEY_SET.prefix(), "root"),
     ];
     let known: Vec<Vec<String>> = domains
@@ -115,6 +117,16 @@ fn error_codes_and_reasons_are_documented() {
         .map(|reason| vec![(*reason as u8).to_string(), format!("{reason:?}"), yes(reason.consumes_count())])
         .collect();
     assert_eq!(rows("reasons", &[0, 1, 2]), known);
+    let known: Vec<Vec<String>> = DeskErrorCode::ALL
+        .iter()
+        .map(|code| vec![(*code as u16).to_string(), format!("{code:?}"), yes(code.is_transient())])
+        .collect();
+    assert_eq!(rows("desk error codes", &[0, 1, 2]), known);
+    let known: Vec<Vec<String>> = EntryRefusal::ALL
+        .iter()
+        .map(|reason| vec![(*reason as u8).to_string(), format!("{reason:?}"), yes(reason.is_transient())])
+        .collect();
+    assert_eq!(rows("desk refusals", &[0, 1, 2]), known);
 }
 
 macro_rules! limits {
@@ -129,8 +141,8 @@ fn every_limit_is_documented() {
         VALID_UNTIL_AHEAD_MAX_MS MERCHANT_KEY_LIFETIME_MAX_MS SESSION_KEY_LIFETIME_MAX_MS QUOTE_ITEMS_MAX
         ITEM_CODE_BYTES_MAX ITEM_DESCRIPTION_BYTES_MAX MERCHANT_NAME_BYTES_MAX CERTIFICATE_BYTES_MAX QUOTE_BYTES_MAX
         ADDRESS_BYTES_MAX DELIVERY_TEXT_BYTES_MAX MERCHANT_MESSAGE_BYTES_MAX GOODS_CHUNK_BYTES GOODS_BYTES_MAX
-        KEY_SET_KEYS_MAX KEY_SET_BYTES_MAX PERMITTED_MERCHANTS_MAX FRAME_MESSAGE_BYTES_MAX
-        SETTLEMENT_PAGE_LINES_MAX SETTLEMENT_PAGES_MAX
+        KEY_SET_KEYS_MAX KEY_SET_BYTES_MAX PERMITTED_MERCHANTS_MAX FRAME_MESSAGE_BYTES_MAX DESK_BATCH_ENTRIES_MAX
+        SETTLEMENT_PAGE_LINES_MAX SETTLEMENT_PAGES_MAX SETTLEMENT_PAGE_BYTES_MAX DESK_BATCH_BYTES_MAX DESK_ANSWER_BYTES_MAX SETTLEMENT_REPORT_BYTES_MAX SETTLEMENT_CYCLES_MAX
     });
     known.push(("ALPN".to_owned(), String::from_utf8(limits::ALPN.to_vec()).unwrap()));
     let known: BTreeSet<(String, String)> = known.into_iter().collect();
@@ -182,6 +194,24 @@ fn key_set_error(error: &KeySetError) -> &'static str {
     }
 }
 
+fn answer_error(error: &AnswerError) -> &'static str {
+    match error {
+        AnswerError::Malformed(_) => "Malformed",
+        AnswerError::Key(_) => "Key",
+        AnswerError::BadSignature => "BadSignature",
+        AnswerError::OtherBatch => "OtherBatch",
+    }
+}
+
+fn description_error(error: &DescriptionError) -> &'static str {
+    match error {
+        DescriptionError::Malformed(_) => "Malformed",
+        DescriptionError::Key(_) => "Key",
+        DescriptionError::BadSignature => "BadSignature",
+        DescriptionError::OtherRealm(_) => "OtherRealm",
+    }
+}
+
 /// The names in the first column of the table below a heading that begins so.
 fn explained(heading: &str) -> Vec<String> {
     let (_, rest) = ERRORS.split_once(heading).unwrap_or_else(|| panic!("docs/errors.md has no {heading}"));
@@ -198,6 +228,11 @@ fn every_error_is_explained() {
     assert_eq!(explained("## Reasons"), reasons);
     let merchant: Vec<String> = MerchantErrorCode::ALL.iter().map(|code| format!("{code:?}")).collect();
     assert_eq!(explained("## Errors of the merchant"), merchant);
+
+    let desk: Vec<String> = DeskErrorCode::ALL.iter().map(|code| format!("{code:?}")).collect();
+    assert_eq!(explained("## Errors of the desk"), desk);
+    let refusals: Vec<String> = EntryRefusal::ALL.iter().map(|reason| format!("{reason:?}")).collect();
+    assert_eq!(explained("## Refusals of the desk"), refusals);
 
     let (key, at) = (protocol::ids::KeyId::ZERO, protocol::time::Timestamp(0));
     let malformed = || protocol::codec::DecodeError::NotCanonical { what: "" };
@@ -234,6 +269,25 @@ fn every_error_is_explained() {
         KeySetError::NoSessionKey(at),
     ];
     assert_eq!(explained("## Key sets"), names(&key_set.each_ref().map(key_set_error)));
+    let answer = [
+        AnswerError::Malformed(malformed()),
+        AnswerError::Key(KeySetError::WrongRoot),
+        AnswerError::BadSignature,
+        AnswerError::OtherBatch,
+    ];
+    let mut answers = names(&answer.each_ref().map(answer_error));
+    let description = [
+        DescriptionError::Malformed(malformed()),
+        DescriptionError::Key(KeySetError::WrongRoot),
+        DescriptionError::BadSignature,
+        DescriptionError::OtherRealm(realm),
+    ];
+    for name in names(&description.each_ref().map(description_error)) {
+        if !answers.contains(&name) {
+            answers.push(name);
+        }
+    }
+    assert_eq!(explained("## Answers and descriptions of the desk"), answers);
 }
 
 #[test]

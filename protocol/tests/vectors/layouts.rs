@@ -153,6 +153,17 @@ fn error_messages() {
     check("error message", &Known { constant: &[4], ..Known::default() }, &pairs);
 }
 
+#[test]
+fn desk_errors() {
+    let message = |code, after| canonical(&protocol::desk::DeskError::new(code, after));
+    use protocol::desk::DeskErrorCode::{Malformed, UnsupportedVersion};
+    let pairs = [
+        ("code", message(Malformed, 0), message(UnsupportedVersion, 0)),
+        ("how long to wait before sending again", message(Malformed, 0), message(Malformed, u32::MAX)),
+    ];
+    check("desk error", &Known { constant: &[3], ..Known::default() }, &pairs);
+}
+
 /// Everything that goes into a request.
 #[derive(Clone)]
 struct Asked {

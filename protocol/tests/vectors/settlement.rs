@@ -1,7 +1,7 @@
 //! Settlement reports.
 
 use protocol::codec::Canonical;
-use protocol::ids::{MerchantId, PaymentId, QuoteDigest, RealmId, TransactionNumber};
+use protocol::ids::{MerchantId, PaymentId, QuoteDigest, RealmId, RefundOrderId, TransactionNumber};
 use protocol::key_set::{KeyRole, key_id};
 use protocol::money::{Amount, Asset};
 use protocol::settlement::{
@@ -27,7 +27,7 @@ fn reports_and_pages() {
         batch_time: TIME,
     });
     page.refunds.push(SettledRefund {
-        order: [4; 16],
+        order: RefundOrderId([4; 16]),
         number: TransactionNumber([2; 16]),
         units: 500_000,
         asset: Asset::USD6,

@@ -168,6 +168,11 @@ pub enum AdminRequest {
         /// Which.
         merchant: String,
     },
+    /// Carries out a merchant's batch that came as a file.
+    DeskSubmit {
+        /// The batch, hexadecimal.
+        batch: String,
+    },
     /// What the server does.
     Status,
     /// The counters of [`AdminRequest::Status`] alone: no book is read, so that asking every second disturbs no payment.
@@ -310,6 +315,11 @@ pub enum AdminResponse {
         valid_until_ms: Timestamp,
         /// Whether it had been issued before.
         already_applied: bool,
+    },
+    /// The answer to a merchant's batch.
+    DeskAnswer {
+        /// Its canonical bytes in hexadecimal.
+        answer: String,
     },
     /// What the server does.
     Status(Box<StatusView>),

@@ -4,6 +4,7 @@
 //! instrument's transactions are strictly sequential, so its count in the book says exactly how far that is.
 
 mod proofs;
+mod refunds;
 mod replay;
 
 use std::collections::{BTreeMap, HashMap};
@@ -34,6 +35,9 @@ pub struct AuditReport {
     pub journal: u64,
     /// Accounts compared.
     pub accounts: u64,
+    /// Refunded payments compared with their postings.
+    #[serde(default)]
+    pub refunds: u64,
     /// Instruments compared.
     pub instruments: u64,
     /// Proofs rebuilt and verified; 0 unless asked for.
@@ -104,20 +108,23 @@ pub fn audit(engine: &Engine, data: &DataDirectory, realm: &Realm, proofs: bool)
     let reader = engine.reader();
     let mut report = AuditReport::default();
     let mut attempts = 0;
-    let (books, moving) = loop {
+    let (books, moving, marks) = loop {
         let before = moving_entries(&**reader)?;
         let books = Books::copy(engine);
+        // A mark is written with its posting: those read here are those of the entries counted.
+        let marks = refunds::Marks::read(&**reader)?;
         if moving_entries(&**reader)? == before {
-            break (books, before);
+            break (books, before, marks);
         }
         attempts += 1;
         if attempts == ATTEMPTS_MAX {
-            let message = "deposits come in faster than they can be compared: audit again when there are fewer";
+            let message =
+                "deposits and refunds come in faster than they can be compared: audit again when there are fewer";
             return Err(AdminError::new(AdminErrorCode::Unavailable, message));
         }
     };
     let copied_at = reader.last_commit()?;
-    let replayed = replay::replay(&**reader, &books, moving, &mut report)?;
+    let replayed = replay::replay(&**reader, &books, moving, marks, &mut report)?;
     if reader.last_commit()? == copied_at {
         // Nothing was committed meanwhile, so what the books do not know they have lost.
         for (id, number) in &replayed.beyond {
@@ -147,6 +154,8 @@ fn compare(books: &Books, replayed: &replay::Replayed, report: &mut AuditReport,
         }
         match (balance, party) {
             (..=-1, Party::Customer(_)) => report.differs(format!("{} owes {}", named(party), shown(-balance, asset))),
+            // The sum over all shards; a shard's part of it may be negative.
+            (..=-1, Party::Merchant(_)) => report.differs(format!("{} owes {}", named(party), shown(-balance, asset))),
             (_, Party::Merchant(id)) if balance != 0 && !books.merchants.contains(&id) => {
                 report.differs(format!("{} is owed money, but is not registered", named(party)));
             }

@@ -8,6 +8,7 @@ use protocol::ledger::posting::{Party, Posting, balanced, payment};
 use protocol::money::Asset;
 use protocol::response::Reason;
 
+use super::refunds::Marks;
 use super::{AuditReport, Books};
 use crate::admin::AdminError;
 use crate::store::Reader;
@@ -39,6 +40,7 @@ pub(super) fn replay(
     reader: &dyn Reader,
     books: &Books,
     moving: u64,
+    mut marks: Marks,
     report: &mut AuditReport,
 ) -> Result<Replayed, AdminError> {
     let mut replayed = Replayed::default();
@@ -52,11 +54,13 @@ pub(super) fn replay(
         if balanced(&record.postings) != Ok(true) {
             report.differs(format!("the journal entry of {} ({}) does not sum to zero", record.time, record.what));
         }
+        marks.journal(&record.postings);
         replayed.post(&record.postings, report);
     })?;
 
     let mut last: HashMap<InstrumentId, (u64, Place)> = HashMap::new();
     reader.for_each_payment(&mut |place, record| {
+        let marked = marks.take(place);
         let Some((account, state)) = books.instruments.get(&record.instrument) else {
             report.differs(format!("instrument {} paid, but was never enrolled", record.instrument));
             return;
@@ -64,6 +68,10 @@ pub(super) fn replay(
         if record.count > state.last_count && place > state.last_place {
             *replayed.beyond.entry(record.instrument).or_insert(0) += 1;
             return;
+        }
+        if let Some(mark) = marked {
+            report.refunds += 1;
+            marks.payment(&mark, *account, record, report);
         }
         report.payments += 1;
         let (count, _) = last.get(&record.instrument).copied().unwrap_or_default();
@@ -76,6 +84,8 @@ pub(super) fn replay(
             replayed.post(&payment(*account, record.merchant, record.asset, record.amount), report);
         }
     })?;
+
+    marks.finish(report);
 
     let mut instruments: Vec<_> = books.instruments.iter().collect();
     instruments.sort_unstable_by_key(|(id, _)| **id);

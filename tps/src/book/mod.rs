@@ -10,6 +10,7 @@ mod instruments;
 mod load;
 pub mod orders;
 pub mod pay;
+pub mod refund;
 
 use std::collections::HashSet;
 use std::sync::Arc;

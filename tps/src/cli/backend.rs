@@ -115,6 +115,8 @@ fn on_database<T>(
     let engine_config = EngineConfig { workers: 1, ..config.engine(realm.shards) };
     let engine = Arc::new(Engine::start(store, keys, engine_config)?);
     let operator = Operator::new(engine, data.clone(), realm, &config, None);
+    // Refunds that a server accepted and could not finish come first: their money is not the merchants' any more.
+    operator.clerk().resume()?;
     let result = commands(&operator);
     crate::serve::drain(operator.into_engine())
         .map_err(|error| AdminError::new(AdminErrorCode::Unavailable, error.to_string()))?;

@@ -8,6 +8,7 @@ mod backend;
 #[cfg(feature = "rocksdb")]
 mod backup;
 mod config;
+mod desk;
 mod funding;
 mod import;
 mod instrument;
@@ -87,6 +88,9 @@ enum Command {
     /// Merchants and their certificates
     #[command(subcommand)]
     Merchant(merchant::MerchantCommand),
+    /// The desk, where merchants hand in refunds and renewals
+    #[command(subcommand)]
+    Desk(desk::DeskCommand),
     /// Keys and signed key sets
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -170,6 +174,7 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
         Command::VruPhone(phone) => phone.run()?,
         Command::Report(command) => command.run(context)?,
         Command::Merchant(command) => command.run(context)?,
+        Command::Desk(command) => command.run(context)?,
         Command::Key(command) => command.run(context)?,
         Command::Settlement(command) => command.run(context)?,
         Command::Funding(command) => command.run(context)?,

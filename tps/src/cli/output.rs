@@ -139,6 +139,7 @@ fn describe(response: &AdminResponse) -> String {
         AdminResponse::Certificate { merchant, valid_until_ms, .. } => {
             facts(&[("merchant", merchant.to_string()), ("certified", format!("until {valid_until_ms}"))])
         }
+        AdminResponse::DeskAnswer { answer } => facts(&[("answer", answer.clone())]),
         AdminResponse::Status(status) => describe_status(status),
         AdminResponse::Counters(counted) => {
             facts(&counted.counters.iter().map(|(name, count)| (name.as_str(), count.to_string())).collect::<Vec<_>>())

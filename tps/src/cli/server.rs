@@ -143,9 +143,11 @@ fn serve_error(error: ServeError) -> AdminError {
     let code = match &error {
         ServeError::Config(_) => AdminErrorCode::BadInput,
         ServeError::Keys(_) => AdminErrorCode::Keys,
-        ServeError::Receive(_) | ServeError::Operations(_) | ServeError::System(_) | ServeError::Unfinished => {
-            AdminErrorCode::Unavailable
-        }
+        ServeError::Receive(_)
+        | ServeError::Operations(_)
+        | ServeError::Desk(_)
+        | ServeError::System(_)
+        | ServeError::Unfinished => AdminErrorCode::Unavailable,
         _ => AdminErrorCode::Store,
     };
     AdminError::new(code, error.to_string())

@@ -74,6 +74,15 @@ pub const OPERATIONS: ListenerKind = ListenerKind {
     setting: |config| config.operations_listen,
 };
 
+/// Batches of merchants.
+pub const DESK: ListenerKind = ListenerKind {
+    name: "desk",
+    key: "desk_listen",
+    place: Place::SameAddress,
+    loopback_only: false,
+    setting: |config| config.desk_listen,
+};
+
 /// Calls to the VRU.
 pub const VRU: ListenerKind = ListenerKind {
     name: "vru",
@@ -93,7 +102,7 @@ pub const VRU_WEBHOOKS: ListenerKind = ListenerKind {
 };
 
 /// All kinds. A new one is a line here and a key of [`Config`].
-pub const LISTENERS: [ListenerKind; 3] = [OPERATIONS, VRU, VRU_WEBHOOKS];
+pub const LISTENERS: [ListenerKind; 4] = [OPERATIONS, DESK, VRU, VRU_WEBHOOKS];
 
 /// A listener and where it shall be; `None` where it is off.
 pub type PlacedListener = (ListenerKind, Option<SocketAddr>);
@@ -158,7 +167,7 @@ mod tests {
         let (operations, third) = (OPERATIONS.place, VRU.place);
         assert_eq!(beside(operations, "[::]:4433"), "127.0.0.1:4434");
         assert_eq!(beside(third, "192.0.2.1:4433"), "127.0.0.1:4435");
-        assert_eq!(beside(Place::SameAddress, "192.0.2.1:4433"), "192.0.2.1:4433");
+        assert_eq!(beside(DESK.place, "192.0.2.1:4433"), "192.0.2.1:4433");
         assert_eq!(beside(operations, "[::]:0"), "127.0.0.1:0", "the system chooses all or none");
         assert_eq!(beside(Place::SameAddress, "[::1]:0"), "[::1]:0");
         assert_eq!(beside(VRU_WEBHOOKS.place, "[::1]:1"), "off");

@@ -1,31 +1,25 @@
 //! Merchants: register, review, certify, suspend, reinstate (K-03, K-23, K-24).
 
-use protocol::certificate::{CertificateRequest, CertificateTerms, MerchantCertificate};
+use protocol::certificate::{CertificateRequest, MerchantCertificate};
 use protocol::codec::Canonical;
 use protocol::ids::MerchantId;
-use protocol::key_set::{Audience, KeyRole, PinnedKeySet};
+use protocol::key_set::PinnedKeySet;
 use protocol::ledger::posting::Party;
 use protocol::limits::MERCHANT_KEY_LIFETIME_MAX_MS;
 use protocol::time::{DAY_MS, Timestamp};
 
 use super::ids::IdPrefix;
+use super::registrar::read_request;
 use super::{Operator, random};
 use crate::admin::views::MerchantView;
 use crate::admin::{AdminError, AdminResponse};
 use crate::book::orders::Order;
-use crate::keys::{KeyError, KeyRing, load_key_set};
+use crate::keys::KeyError;
 use crate::store::records::{MerchantRecord, MerchantStatus};
 
-/// How far back a certificate's validity begins: clocks of customers may be late.
-const CLOCK_TOLERANCE_MS: u64 = 60 * protocol::time::MINUTE_MS;
-
-/// A request whose maker holds the desk key, and its bytes.
-fn read_request(hexadecimal: &str) -> Result<(CertificateRequest, Vec<u8>), AdminError> {
-    let bytes = hex::decode(hexadecimal.trim())
-        .map_err(|_| AdminError::bad_input("the certificate request is not in hexadecimal"))?;
-    let request = CertificateRequest::decode(&bytes)?;
-    request.verify()?;
-    Ok((request, bytes))
+/// The bytes of a request.
+fn read_hexadecimal(hexadecimal: &str) -> Result<Vec<u8>, AdminError> {
+    hex::decode(hexadecimal.trim()).map_err(|_| AdminError::bad_input("the certificate request is not in hexadecimal"))
 }
 
 impl Operator {
@@ -75,7 +69,7 @@ impl Operator {
     }
 
     fn pinned(&self) -> Result<PinnedKeySet, KeyError> {
-        Ok(load_key_set(&self.data, &self.realm, Audience::Merchant, self.engine.now())?.1)
+        self.registrar.pinned()
     }
 
     fn merchant_again(&self, id: MerchantId) -> Result<AdminResponse, AdminError> {
@@ -84,7 +78,8 @@ impl Operator {
     }
 
     pub(super) fn register_merchant(&self, request: &str) -> Result<AdminResponse, AdminError> {
-        let (request, bytes) = read_request(request)?;
+        let bytes = read_hexadecimal(request)?;
+        let request = read_request(&bytes)?;
         let id = MerchantId(random()?);
         let order =
             Order::RegisterMerchant { id, name: request.name.clone(), request: bytes, session_public: request.session };
@@ -96,19 +91,7 @@ impl Operator {
     /// same approval.
     pub(super) fn renew(&self, text: &str, request: &str) -> Result<AdminResponse, AdminError> {
         let record = self.merchant(text)?;
-        let (request, bytes) = read_request(request)?;
-        let before = CertificateRequest::decode(&record.request)?;
-        if request.desk != before.desk || request.name != before.name {
-            return Err(AdminError::refused(format!(
-                "the request is not from merchant {}: it has another desk key or another name; register it as a new merchant",
-                record.id
-            )));
-        }
-        if record.status == MerchantStatus::Suspended {
-            return Err(AdminError::refused(format!("merchant {} is suspended: reinstate it first", record.id)));
-        }
-        let order = Order::RenewMerchant { id: record.id, request: bytes, session_public: request.session };
-        self.engine.order(0, order)?;
+        self.registrar.renew(&record, &read_hexadecimal(request)?)?;
         self.merchant_again(record.id)
     }
 
@@ -146,25 +129,10 @@ impl Operator {
         if !record.certificate.is_empty() {
             return self.approved_before(&record);
         }
-        let now = self.engine.now();
-        let ring = KeyRing::load(&self.data)?;
-        let issuer = ring.certificate_key(now)?;
-        let issuer_from = ring.current(KeyRole::Certificate, now).map_or(now, |key| key.valid_from);
-        let valid_from = Timestamp(now.0.saturating_sub(CLOCK_TOLERANCE_MS)).max(issuer_from);
-        let valid_until = now.plus(valid_days * DAY_MS).min(valid_from.plus(MERCHANT_KEY_LIFETIME_MAX_MS));
-        let terms = CertificateTerms {
-            realm: self.realm.realm,
-            serial: self.serial(now),
-            merchant: record.id,
-            valid_from,
-            valid_until,
-        };
-        let certificate = MerchantCertificate::issue(&request, &terms, &issuer)?.encode();
-        let text = hex::encode(&certificate);
-        self.engine.order(0, Order::CertifyMerchant { id: record.id, certificate })?;
+        let (certificate, valid_until) = self.registrar.certify(&record, valid_days)?;
         Ok(AdminResponse::Certificate {
             merchant: record.id,
-            certificate: text,
+            certificate: hex::encode(&certificate),
             valid_until_ms: valid_until,
             already_applied: false,
         })
@@ -188,13 +156,6 @@ impl Operator {
             valid_until_ms: verified.valid_until(),
             already_applied: true,
         })
-    }
-
-    /// Grows, across restarts too: times of orders are durable and never decrease.
-    fn serial(&self, now: Timestamp) -> u64 {
-        let mut last = self.last_serial.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *last = now.0.max(*last + 1);
-        *last
     }
 
     pub(super) fn suspend(&self, text: &str) -> Result<AdminResponse, AdminError> {

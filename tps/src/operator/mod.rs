@@ -7,12 +7,13 @@ pub mod import;
 pub mod installation;
 mod instruments;
 mod merchants;
+mod registrar;
 mod settlement;
 mod status;
 mod vru;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use protocol::money::Asset;
@@ -22,12 +23,18 @@ use crate::admin::views::{ListenerView, Money, StatusWarning};
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
 use crate::config::SettlementConfig;
 use crate::data_directory::{DataDirectory, Realm};
+use crate::desk::clerk::{Clerk, admit};
+use crate::desk::{DeskHandle, Renewals};
 use crate::keys::KeyRing;
 use crate::pipeline::Engine;
+use crate::settlement::LedgerSettlements;
+use crate::settlement::pages::PageDirectory;
 use crate::store::CheckpointView;
-use crate::vru::desk::Desk;
+use crate::vru::desk::Desk as VruDesk;
 pub(crate) use status::process_cpu_us;
 use vru::VruSettings;
+
+pub use registrar::{Registrar, RenewalRefusal};
 
 /// What a command asks of the server as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,13 +65,16 @@ pub struct Operator {
     public_addresses: Vec<String>,
     configured_listen: SocketAddr,
     settlement_config: SettlementConfig,
-    vru: Arc<Desk>,
+    vru: Arc<VruDesk>,
     vru_settings: VruSettings,
     serving: Option<Serving>,
     started_at: Timestamp,
-    last_serial: Mutex<u64>,
     /// Warnings as they were told last, and when that was.
     warned: Mutex<Option<(Instant, Vec<StatusWarning>)>>,
+    registrar: Arc<Registrar>,
+    renewals: Renewals,
+    /// The desk of a serving process.
+    desk: OnceLock<DeskHandle>,
 }
 
 impl Operator {
@@ -77,7 +87,8 @@ impl Operator {
         serving: Option<Serving>,
     ) -> Self {
         let started_at = engine.now();
-        let vru = Arc::new(Desk::start(Arc::clone(&engine), realm.clone(), config.pin_digits));
+        let vru = Arc::new(VruDesk::start(Arc::clone(&engine), realm.clone(), config.pin_digits));
+        let registrar = Arc::new(Registrar::new(Arc::clone(&engine), data.clone(), realm.clone()));
         Self {
             vru,
             vru_settings: VruSettings::of(config),
@@ -89,14 +100,39 @@ impl Operator {
             settlement_config: config.settlement.clone(),
             serving,
             started_at,
-            last_serial: Mutex::new(0),
             warned: Mutex::new(None),
+            registrar,
+            renewals: config.desk_renewals,
+            desk: OnceLock::new(),
         }
     }
 
     /// The VRU's desk, for those who take calls.
-    pub fn vru(&self) -> Arc<Desk> {
+    pub fn vru(&self) -> Arc<VruDesk> {
         Arc::clone(&self.vru)
+    }
+
+    /// A clerk for the desk, with this operator's registrar. There must be one only.
+    pub fn clerk(&self) -> Clerk {
+        let pages = PageDirectory::new(&self.data.settlements(), self.realm.realm);
+        let settlements = Box::new(LedgerSettlements { reader: Arc::clone(self.engine.reader()), pages });
+        Clerk::new(Arc::clone(&self.engine), Arc::clone(&self.registrar), self.renewals, settlements)
+    }
+
+    /// Hands merchants' batches to the desk of this serving process from now on.
+    pub fn attach_desk(&self, desk: DeskHandle) {
+        let _ = self.desk.set(desk);
+    }
+
+    /// Carries out a batch that came as a file: at the desk, or here where no server runs.
+    fn desk_submit(&self, batch: &str) -> Result<AdminResponse, AdminError> {
+        let bytes = hex::decode(batch.trim()).map_err(|_| AdminError::bad_input("the batch is not in hexadecimal"))?;
+        let answer = match self.desk.get() {
+            Some(desk) => desk.answer(&bytes),
+            None => admit(&self.engine, self.realm.realm, &bytes).and_then(|batch| self.clerk().answer(&batch)),
+        };
+        let answer = answer.map_err(|code| AdminError::refused(code.to_string()))?;
+        Ok(AdminResponse::DeskAnswer { answer: hex::encode(answer) })
     }
 
     /// Gives the engine back, to be drained.
@@ -135,6 +171,7 @@ impl Operator {
             }
             AdminRequest::Suspend { merchant } => self.suspend(&merchant),
             AdminRequest::Reinstate { merchant } => self.reinstate(&merchant),
+            AdminRequest::DeskSubmit { batch } => self.desk_submit(&batch),
             AdminRequest::Status => self.status(),
             AdminRequest::Counters => self.counted(),
             AdminRequest::Audit { proofs } => {

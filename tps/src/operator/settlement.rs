@@ -34,7 +34,7 @@ impl Operator {
     fn close_cycle(&self) -> Result<CycleView, AdminError> {
         let settings = self.settlement_config.settings(&self.realm)?;
         let job = SettlementJob { settings, data: self.data.clone(), realm: self.realm.clone() };
-        Ok(cycle_view(&job.close_now(&self.engine, self.engine.now())?))
+        Ok(cycle_view(&job.close_now(&self.engine)?))
     }
 
     fn settlements(

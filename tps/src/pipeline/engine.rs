@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use protocol::enrolment::SignaturePolicy;
@@ -27,6 +28,9 @@ use crate::counters::Counters;
 use crate::store::desk::DeskEntry;
 use crate::store::records::MerchantRecord;
 use crate::store::{Reader, Store, StoreError};
+
+/// How often is looked whether every shard has come to the end of the log.
+const LOG_END_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How many threads and how long queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -308,6 +312,16 @@ impl Engine {
     /// The number of the next batch: its time, and that of all after it, is not before [`Self::now`].
     pub fn next_batch(&self) -> u64 {
         self.shared.clock.next_number()
+    }
+
+    /// Waits until everything that was under way is in the log, complete; whatever is committed later stands in the batch of this
+    /// number or after it. `None` where the server is about to stop. Blocks.
+    pub fn log_end(&self) -> Option<u64> {
+        let end = self.next_batch();
+        while self.log_complete_up_to()? + 1 < end {
+            std::thread::sleep(LOG_END_INTERVAL);
+        }
+        Some(end)
     }
 
     /// To be held by whoever takes money from merchants (refunds, fees, payouts), from looking at what a merchant has accrued until

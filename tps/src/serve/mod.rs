@@ -17,8 +17,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::server::AdminSocket;
 use crate::admin::views::ListenerView;
-use crate::config::{Config, ConfigError, LogFormat, OPERATIONS, Overrides, PlacedListener, VRU, VRU_WEBHOOKS};
+use crate::config::{Config, ConfigError, DESK, LogFormat, OPERATIONS, Overrides, PlacedListener, VRU, VRU_WEBHOOKS};
 use crate::data_directory::{DataDirectory, DataError, Realm};
+use crate::desk::Desk;
+use crate::desk::listener::{DeskListenError, DeskListener};
 use crate::funding::{Folder, FundingJob};
 use crate::jobs::deferred::DeferredVerification;
 use crate::jobs::{Job, Jobs};
@@ -69,6 +71,9 @@ pub enum ServeError {
     /// Database and `realm.toml` do not belong together.
     #[error("the database belongs to another TPS than realm.toml: restore both from one backup")]
     OtherRealm,
+    /// The desk's listener.
+    #[error(transparent)]
+    Desk(#[from] DeskListenError),
     /// The system gave no runtime or thread.
     #[error("the system refused what the server needs: {0}")]
     System(#[from] std::io::Error),
@@ -219,6 +224,7 @@ fn run(
     announce: &Announce,
 ) -> Result<(Bound, ServerSignal), ServeError> {
     let operations_address = loaded.listener(OPERATIONS.name);
+    let desk_address = loaded.listener(DESK.name);
     let vru_addresses = (loaded.listener(VRU.name), loaded.listener(VRU_WEBHOOKS.name));
     let Loaded { config, listeners: _, keys, tls, in_force } = loaded;
     if store.reader().realm()? != realm.realm {
@@ -238,11 +244,12 @@ fn run(
         Listener::bind(&receive, certificate, key, realm.realm, policy, Arc::clone(&engine))?
     };
     let listen = listener.local_address();
-    let (socket, operations, fronts, mut caught) = {
+    let (socket, operations, desk_listener, fronts, mut caught) = {
         let _context = control.enter();
         let operations = operations_address.map(OperationsListener::bind).transpose()?;
+        let desk_listener = desk_address.map(|address| listen_for_merchants(address, listen, &tls)).transpose()?;
         let fronts = Fronts::bind(&config, vru_addresses, data, &tls)?;
-        (AdminSocket::bind(data)?, operations, fronts, UnixSignals::catch()?)
+        (AdminSocket::bind(data)?, operations, desk_listener, fronts, UnixSignals::catch()?)
     };
     let bound = {
         let view = |name: &str, transport: &str, address: Option<SocketAddr>| {
@@ -252,6 +259,7 @@ fn run(
         let listeners = [
             view("payments", "udp", Some(listen)),
             view(OPERATIONS.name, "tcp", operations.as_ref().map(OperationsListener::local_address)),
+            view(DESK.name, "tcp", desk_listener.as_ref().map(DeskListener::local_address)),
             view(VRU.name, "tcp", line),
             view(VRU_WEBHOOKS.name, "tcp", webhooks),
         ];
@@ -270,6 +278,9 @@ fn run(
     let observation = Arc::new(Observation::new(Arc::clone(&engine), constants, stop.clone())?);
     let serving = Serving { listen, listeners: bound.listeners.clone(), signals: signals_out.clone(), durable };
     let operator = Arc::new(Operator::new(Arc::clone(&engine), data.clone(), realm.clone(), &config, Some(serving)));
+    let desk = Desk::start(Arc::clone(&engine), realm.realm, operator.clerk());
+    operator.attach_desk(desk.handle());
+    let merchants = desk_listener.map(|listener| listener.run(desk.handle(), stop.clone()));
     let watched = housekeeping::Watched {
         engine: Arc::clone(&engine),
         observation: Arc::clone(&observation),
@@ -288,6 +299,7 @@ fn run(
             let housekeeping = tokio::spawn(housekeeping::run(watched, stop_for_control.clone()));
             let probing = tokio::spawn(probing::run(Arc::clone(&observation), network_handle, stop_for_control));
             let operations = operations.map(|listener| tokio::spawn(listener.run(observation, answered)));
+            let merchants = merchants.map(tokio::spawn);
             let signal = caught.next(&mut signals, durable).await;
             match signal {
                 ServerSignal::Stop => notify::stopping(),
@@ -301,6 +313,9 @@ fn run(
             let _ = probing.await;
             if let Some(operations) = operations {
                 let _ = operations.await;
+            }
+            if let Some(merchants) = merchants {
+                let _ = merchants.await;
             }
             signal
         });
@@ -323,9 +338,20 @@ fn run(
     let _ = answered_out.send(true);
     let signal = controlled.join().map_err(|_| ServeError::Unfinished)?;
     drop(jobs);
+    drop(desk);
     drain(engine)?;
     tracing::info!("everything is answered and closed");
     Ok((bound, signal))
+}
+
+/// The desk's listener. Where the system chose the port for payments, that of the desk is the same if it is free.
+fn listen_for_merchants(
+    address: SocketAddr,
+    payments: SocketAddr,
+    tls: &TlsKey,
+) -> Result<DeskListener, DeskListenError> {
+    let addresses = if address.port() == 0 { vec![payments, address] } else { vec![address] };
+    DeskListener::bind(&addresses, tls.certificate_der.clone(), &tls.private_key_pkcs8_der)
 }
 
 /// The system's signals to this process; caught from the moment this is made.

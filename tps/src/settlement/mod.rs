@@ -10,6 +10,7 @@ pub mod fees;
 pub mod pages;
 pub mod records;
 mod schedule;
+mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use fees::FeeSchedule;
 use pages::PageDirectory;
 use records::SettlementCycle;
 pub use schedule::Schedule;
+pub use told::LedgerSettlements;
 
 /// How often the job looks whether a cut-off has passed.
 const LOOK: Duration = Duration::from_secs(5);
@@ -53,11 +55,17 @@ pub struct SettlementJob {
 }
 
 impl SettlementJob {
-    /// Closes the cycle that ends at `until`; waits until the log is complete up to there, at most some seconds.
+    /// Ends the present cycle: everything that was paid by now belongs to it. Waits until the log is complete, at most some
+    /// seconds.
     ///
     /// # Errors
-    /// [`AdminError`], also where the cycle cannot end then.
-    pub fn close_now(&self, engine: &Engine, until: Timestamp) -> Result<SettlementCycle, AdminError> {
+    /// [`AdminError`].
+    pub fn close_now(&self, engine: &Engine) -> Result<SettlementCycle, AdminError> {
+        // What was paid in this millisecond has this time.
+        let until = engine.now().plus(1);
+        while engine.now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         for _ in 0..200 {
             if let Some(cycle) = self.close(engine, until)? {
                 return Ok(cycle);

@@ -104,7 +104,8 @@ fn listeners_follow_the_payments_port_and_keep_theirs() {
     let mut command = tps.command(&["serve", "--listen", "127.0.0.1:0"]);
     command.env("TPS_OPERATIONS_LISTEN", "off");
     let server = Server::start(command, tps.path("off.log"));
-    assert_eq!(tps.json(&["status"])["listeners"].as_array().unwrap().len(), 1);
+    let listeners = tps.json(&["status"])["listeners"].clone();
+    assert!(listeners.as_array().unwrap().iter().all(|listener| listener["name"] != "operations"), "{listeners}");
     server.terminate();
 }
 

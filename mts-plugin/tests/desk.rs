@@ -1,0 +1,293 @@
+//! The merchant at the desk: granted refunds travel once, whatever ends in between; certificates and key sets come back.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod common;
+
+use common::World;
+use mts_plugin::desk::{DeskClerk, DeskFailure};
+use mts_plugin::merchant::policy::{Otherwise, RefundPolicy};
+use mts_plugin::store::{RefundProgress, Store};
+use mts_plugin::{Home, Settings, clock};
+use protocol::certificate::CertificateRequest;
+use protocol::codec::Canonical;
+use protocol::desk::{AnswerError, BatchEntry, DeskBatch, EntryRefusal, EntryResult, RefundedTotal};
+use protocol::ids::TransactionNumber;
+use protocol::key_set::Audience;
+use protocol::money::Asset;
+use protocol::order::OrderState;
+use protocol::purchase::{
+    Acknowledged, MerchantErrorCode as Code, RefundStatus, Renegotiation, RenegotiationAcknowledgment,
+    RenegotiationPurpose, VerifiedOffer,
+};
+use protocol::session::AgreementSecret;
+use protocol::session::merchant::Token;
+use protocol::time::{DAY_MS, Timestamp};
+
+/// The merchant's directory as another process opens it.
+struct Desk {
+    home: Home,
+    store: Store,
+}
+
+impl Desk {
+    fn of(world: &World) -> Self {
+        let home = Home::open(&world.directory.path().join("merchant")).unwrap();
+        let store = Store::open(&home.orders_path()).unwrap();
+        Self { home, store }
+    }
+
+    fn clerk(&self) -> DeskClerk<'_> {
+        DeskClerk::new(&self.home, &self.store)
+    }
+
+    fn batch(&self) -> DeskBatch {
+        self.clerk().batch(clock::now()).unwrap().0
+    }
+}
+
+/// What a TPS says to a batch: `refund` to every refund, and nothing new otherwise.
+fn results(batch: &DeskBatch, refund: &EntryResult) -> Vec<EntryResult> {
+    let result = |entry: &BatchEntry| match entry {
+        BatchEntry::Refund { .. } => refund.clone(),
+        BatchEntry::FetchKeySet { .. } => EntryResult::KeySetHeld,
+        _ => EntryResult::Refused(EntryRefusal::AwaitingApproval),
+    };
+    batch.entries().iter().map(result).collect()
+}
+
+fn put_through() -> EntryResult {
+    EntryResult::Refunded(vec![RefundedTotal { asset: Asset::USD6, units: 50_000 }])
+}
+
+fn refunds(batch: &DeskBatch) -> Vec<TransactionNumber> {
+    let number = |entry: &BatchEntry| match entry {
+        BatchEntry::Refund { number, .. } => Some(*number),
+        _ => None,
+    };
+    batch.entries().iter().filter_map(number).collect()
+}
+
+async fn asked(
+    world: &World,
+    offer: &VerifiedOffer,
+    token: &Token,
+    purpose: RenegotiationPurpose,
+) -> Result<Acknowledged, Code> {
+    let ephemeral = AgreementSecret::from_random(clock::random());
+    let (number, quote, certificate) = (offer.quote().number, offer.quote_digest(), offer.certificate());
+    let (message, session) = Renegotiation::new(number, purpose, quote, certificate, ephemeral, token).unwrap();
+    let answer = RenegotiationAcknowledgment::decode(&world.post("/renegotiate", message.encode()).await?).unwrap();
+    answer.verify(&session, &message).unwrap();
+    Ok(answer.acknowledged)
+}
+
+async fn refund_status(world: &World, offer: &VerifiedOffer, token: &Token) -> RefundStatus {
+    match asked(world, offer, token, RenegotiationPurpose::Refund).await.unwrap() {
+        Acknowledged::Refund { status } => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+// spec: K-103, K-104
+#[tokio::test]
+async fn a_granted_refund_travels_once_and_the_customer_learns_each_step() {
+    let world = World::new();
+    let (offer, sent, _, _) = world.paid("song").await;
+    let (number, token) = (offer.quote().number, &sent.session.token);
+    let desk = Desk::of(&world);
+    assert_eq!(refund_status(&world, &offer, token).await, RefundStatus::Requested);
+    assert_eq!(refunds(&desk.batch()), [], "a request is no refund: the merchant decides");
+    desk.store.discard_open_batch().unwrap();
+    assert!(world.merchant.accept_refund(number, false).unwrap());
+    assert!(!world.merchant.accept_refund(number, false).unwrap(), "once");
+    assert_eq!(refund_status(&world, &offer, token).await, RefundStatus::Accepted);
+
+    // The batch is the same until it is answered, also for a process that starts later.
+    let batch = desk.batch();
+    assert_eq!(refunds(&batch), [number]);
+    let (again, new) = Desk::of(&world).clerk().batch(clock::now()).unwrap();
+    assert_eq!((again.encode(), new), (batch.encode(), false));
+    let answer = world.realm.answer(&batch, results(&batch, &put_through()));
+    assert_eq!(desk.clerk().answered(&answer, clock::now()).unwrap().put_through, 1);
+    assert!(matches!(desk.clerk().answered(&answer, clock::now()), Err(DeskFailure::NothingOpen)));
+    assert_eq!(refunds(&desk.batch()), [], "nothing waits any more");
+
+    assert_eq!(refund_status(&world, &offer, token).await, RefundStatus::PutThrough);
+    let refund = desk.store.refunds(Some(number)).unwrap().remove(0);
+    assert_eq!(refund.progress, RefundProgress::PutThrough);
+    assert_eq!(refund.totals, [("USD6".to_owned(), "50000".to_owned())]);
+    let goods = asked(&world, &offer, token, RenegotiationPurpose::Retransmission).await;
+    assert_eq!(goods.err(), Some(Code::Refunded));
+    assert_eq!(world.fetch(&sent.session, number, 0).await, Err(Code::Refunded));
+}
+
+// spec: K-104
+#[tokio::test]
+async fn what_the_tps_does_not_put_through_yet_goes_again_under_the_same_name() {
+    let world = World::new();
+    let (offer, sent, _, _) = world.paid("song").await;
+    let number = offer.quote().number;
+    world.merchant.accept_refund(number, false).unwrap();
+    let desk = Desk::of(&world);
+    let batch = desk.batch();
+    let little = EntryResult::Refused(EntryRefusal::TooLittleAccrued);
+    let report = desk.clerk().answered(&world.realm.answer(&batch, results(&batch, &little)), clock::now()).unwrap();
+    assert_eq!((report.waiting, report.remarks.len()), (1, 1));
+    assert_eq!(refund_status(&world, &offer, &sent.session.token).await, RefundStatus::Accepted);
+    let later = desk.batch();
+    assert_eq!(later.entries()[0], batch.entries()[0], "the same order");
+    assert_ne!(later.id, batch.id);
+    let never = EntryResult::Refused(EntryRefusal::NothingPaid);
+    desk.clerk().answered(&world.realm.answer(&later, results(&later, &never)), clock::now()).unwrap();
+    assert_eq!(refund_status(&world, &offer, &sent.session.token).await, RefundStatus::NotPutThrough);
+    assert_eq!(refunds(&desk.batch()), []);
+    // The merchant insists: another order.
+    desk.store.discard_open_batch().unwrap();
+    assert!(!world.merchant.accept_refund(number, false).unwrap());
+    assert!(world.merchant.accept_refund(number, true).unwrap());
+    assert_ne!(desk.batch().entries()[0], batch.entries()[0]);
+}
+
+// spec: K-82
+#[tokio::test]
+async fn a_payment_after_the_refund_can_be_refunded_by_another_order() {
+    let world = World::new();
+    let (offer, _, _, _) = world.paid("song").await;
+    let number = offer.quote().number;
+    world.merchant.accept_refund(number, false).unwrap();
+    let desk = Desk::of(&world);
+    let batch = desk.batch();
+    desk.clerk().answered(&world.realm.answer(&batch, results(&batch, &put_through())), clock::now()).unwrap();
+    assert!(!world.merchant.accept_refund(number, false).unwrap());
+    let _ = world.advised(world.proof(&offer)).await;
+    assert_eq!(desk.store.surplus(Some(number)).unwrap().len(), 1);
+    assert!(world.merchant.accept_refund(number, false).unwrap(), "paid since");
+    let later = desk.batch();
+    assert_eq!(refunds(&later), [number]);
+    assert_ne!(later.entries()[0], batch.entries()[0]);
+}
+
+// spec: K-104
+#[tokio::test]
+async fn the_policy_decides_at_once_where_the_merchant_wants_it() {
+    let policy = RefundPolicy { automatic: true, within_days: Some(14), ..RefundPolicy::MANUAL };
+    let world = World::with(Settings { refunds: policy, ..Settings::default() });
+    // Hard goods that were not shipped: at once. Goods that may have been fetched: a person decides.
+    let (mug, sent, _, _) = world.paid("mug").await;
+    assert_eq!(refund_status(&world, &mug, &sent.session.token).await, RefundStatus::Accepted);
+    let (song, sent_song, _, _) = world.paid("song").await;
+    assert_eq!(refund_status(&world, &song, &sent_song.session.token).await, RefundStatus::Requested);
+    let (shipped, sent_shipped, _, _) = world.paid("mug").await;
+    world.merchant.dispatched(shipped.quote().number).unwrap();
+    let strict = RefundPolicy { otherwise: Otherwise::Refuse, ..policy };
+    let world = world.reopened(Settings { refunds: strict, ..Settings::default() });
+    assert_eq!(refund_status(&world, &shipped, &sent_shipped.session.token).await, RefundStatus::Refused);
+    assert_eq!(refunds(&Desk::of(&world).batch()), [mug.quote().number]);
+}
+
+#[tokio::test]
+async fn only_the_answer_to_the_batch_that_waits_is_taken() {
+    let world = World::new();
+    let (offer, _, _, _) = world.paid("song").await;
+    world.merchant.accept_refund(offer.quote().number, false).unwrap();
+    let desk = Desk::of(&world);
+    let first = desk.batch();
+    desk.store.discard_open_batch().unwrap();
+    let second = desk.batch();
+    assert_eq!(first.entries()[0], second.entries()[0]);
+    let answer = world.realm.answer(&first, results(&first, &put_through()));
+    let other = desk.clerk().answered(&answer, clock::now());
+    assert!(matches!(other, Err(DeskFailure::Answer(AnswerError::OtherBatch))));
+    let answer = world.realm.answer(&second, results(&second, &put_through()));
+    for index in (0..answer.len()).step_by(7) {
+        let mut altered = answer.clone();
+        altered[index] ^= 1;
+        assert!(desk.clerk().answered(&altered, clock::now()).is_err(), "byte {index}");
+    }
+    assert_eq!(desk.store.refunds(None).unwrap()[0].progress, RefundProgress::Waiting);
+    assert_eq!(desk.clerk().answered(&answer, clock::now()).unwrap().put_through, 1);
+}
+
+fn renewal(batch: &DeskBatch) -> Option<CertificateRequest> {
+    batch.entries().iter().find_map(|entry| match entry {
+        BatchEntry::RenewCertificate { request } => CertificateRequest::decode(request).ok(),
+        _ => None,
+    })
+}
+
+// spec: K-16
+#[tokio::test]
+async fn the_certificate_is_renewed_when_two_thirds_of_its_time_are_over() {
+    let world = World::new();
+    let desk = Desk::of(&world);
+    assert_eq!(renewal(&desk.batch()), None);
+    desk.store.discard_open_batch().unwrap();
+    // The certificate of the fixtures lasts 80 days, and key sets 30: the merchant has got newer ones meanwhile.
+    let later = clock::now().plus(20 * DAY_MS);
+    assert_eq!(renewal(&desk.clerk().batch(later).unwrap().0), None);
+    desk.store.discard_open_batch().unwrap();
+    let request = |desk: &Desk| {
+        let home = &desk.home;
+        let session = AgreementSecret::from_random(clock::random());
+        home.request_certificate(session).unwrap()
+    };
+    // Asked for by hand: pending until a certificate comes, and the same in every batch.
+    let pending = request(&desk);
+    let batch = desk.batch();
+    assert_eq!(renewal(&batch), Some(pending.clone()));
+    let certificate = world.realm.certify(&pending, 2, 10 * DAY_MS);
+    let result = |entry: &BatchEntry| match entry {
+        BatchEntry::RenewCertificate { .. } | BatchEntry::FetchCertificate => {
+            EntryResult::Certificate(certificate.encode())
+        }
+        _ => EntryResult::KeySet(world.realm.key_set(Audience::Merchant, 7).encode()),
+    };
+    let answer = world.realm.answer(&batch, batch.entries().iter().map(result).collect());
+    let report = desk.clerk().answered(&answer, clock::now()).unwrap();
+    assert_eq!((report.certificate, report.key_set), (Some(2), Some(7)));
+    let keys = desk.home.key_set(clock::now()).unwrap();
+    assert_eq!(keys.number(), 7);
+    assert_eq!(desk.home.certified_keys(&keys, clock::now()).unwrap()[0].certificate.serial(), 2);
+    assert_eq!(renewal(&desk.batch()), None);
+    desk.store.discard_open_batch().unwrap();
+    // This one lasts 10 days: after 7 of them a new request is made, once.
+    let late = Timestamp(clock::now().0 + 7 * DAY_MS);
+    let made = renewal(&desk.clerk().batch(late).unwrap().0).unwrap();
+    assert_ne!(made, pending);
+    desk.store.discard_open_batch().unwrap();
+    assert_eq!(renewal(&desk.clerk().batch(late).unwrap().0), Some(made));
+}
+
+/// The command `mts`, killed at every point of the desk and started again.
+#[cfg(feature = "crash-points")]
+#[tokio::test]
+async fn a_process_that_ends_at_the_desk_goes_on_where_it_was() {
+    use std::process::Command;
+    let world = World::new();
+    let (offer, _, _, _) = world.paid("song").await;
+    world.merchant.accept_refund(offer.quote().number, false).unwrap();
+    let mts = |crash_at: Option<&str>, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mts"));
+        command.current_dir(world.directory.path()).args(["-d", "merchant"]).args(arguments);
+        if let Some(point) = crash_at {
+            command.env("MTS_CRASH_AT", point);
+        }
+        command.output().unwrap().status.success()
+    };
+    assert!(!mts(Some("desk-batch-stored"), &["desk", "batch", "batch"]), "the process ended");
+    let desk = Desk::of(&world);
+    let stored = desk.store.open_batch().unwrap().unwrap();
+    assert!(mts(None, &["desk", "batch", "batch"]));
+    let bytes = std::fs::read(world.directory.path().join("batch")).unwrap();
+    assert_eq!(bytes, stored.bytes, "the same batch");
+    let batch = DeskBatch::decode(&bytes).unwrap();
+    let answer = world.realm.answer(&batch, results(&batch, &put_through()));
+    std::fs::write(world.directory.path().join("answer"), answer).unwrap();
+    assert!(!mts(Some("desk-answer-in-place"), &["desk", "answer", "answer"]), "the process ended");
+    assert_eq!(desk.store.refunds(None).unwrap()[0].progress, RefundProgress::Waiting);
+    assert!(mts(None, &["desk", "answer", "answer"]));
+    assert_eq!(desk.store.refunds(None).unwrap()[0].progress, RefundProgress::PutThrough);
+    assert!(!mts(None, &["desk", "answer", "answer"]), "nothing waits any more");
+    let order = world.merchant.store().order(offer.quote().number).unwrap().unwrap();
+    assert_eq!((order.state, order.refund_status), (OrderState::Refunded, Some(RefundStatus::PutThrough)));
+}

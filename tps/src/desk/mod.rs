@@ -33,8 +33,10 @@ use clerk::{AdmittedBatch, Clerk, admit};
 
 /// Batches that may wait; one more is refused.
 const QUEUE_MAX: usize = 64;
-/// How often the desk looks whether there is idle time.
+/// How often the desk looks whether requests arrive.
 const IDLE_INTERVAL: Duration = Duration::from_millis(250);
+/// Looks without a request after which time counts as idle: five seconds.
+const IDLE_LOOKS: u32 = 20;
 
 /// What the desk does with a certified merchant's request for its next certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -153,7 +155,7 @@ impl Drop for Desk {
 }
 
 fn run(engine: &Engine, mut clerk: Clerk, jobs: &Receiver<Job>) {
-    let mut received = engine.counters().received();
+    let (mut received, mut idle_looks) = (engine.counters().received(), 0u32);
     loop {
         match jobs.recv_timeout(IDLE_INTERVAL) {
             Ok(Job::Batch(batch, answer)) => {
@@ -162,8 +164,9 @@ fn run(engine: &Engine, mut clerk: Clerk, jobs: &Receiver<Job>) {
             Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 let before = std::mem::replace(&mut received, engine.counters().received());
+                idle_looks = if before == received { idle_looks.saturating_add(1) } else { 0 };
                 // Payments come first: while any arrive, the index waits, unless a refund needs it.
-                if before == received
+                if idle_looks >= IDLE_LOOKS
                     && let Err(error) = clerk.idle()
                 {
                     tracing::warn!(%error, "the index of payments is not built further for now");

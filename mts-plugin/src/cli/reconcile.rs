@@ -66,7 +66,9 @@ pub(super) fn reconcile(
 
 fn records(store: &Store) -> Result<Records, Failure> {
     let mut records = Records::default();
-    store.for_each_number(|number| drop(records.numbers.insert(number)))?;
+    store.for_each_number(|number| {
+        records.numbers.insert(number);
+    })?;
     let mut damaged = 0;
     store.for_each_proof(|bytes| match Proof::decode(bytes) {
         Ok(Proof { statement, .. }) => records.payments.push(HeldPayment {

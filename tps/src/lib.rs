@@ -17,6 +17,7 @@ mod dense;
 pub mod funding;
 pub mod jobs;
 pub mod keys;
+pub mod notary;
 pub mod operations;
 pub mod operator;
 pub mod pipeline;

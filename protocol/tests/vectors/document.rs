@@ -12,7 +12,7 @@ use protocol::proof::verify::ProofError;
 use protocol::purchase::{MerchantErrorCode, MerchantMessageType};
 use protocol::response::Reason;
 use protocol::signature::{
-    CertificateRole, Clause, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, ProofRole, RootRole,
+    CertificateRole, Clause, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, NotaryRole, ProofRole, RootRole,
 };
 
 pub(crate) const PROTOCOL: &str = include_str!("../../../docs/protocol.md");
@@ -53,7 +53,7 @@ fn every_purpose_is_documented() {
 
 #[test]
 fn every_domain_is_documented() {
-    let domains: [(&[u8], &str); 10] = [
+    let domains: [(&[u8], &str); 11] = [
         (Domain::<CustomerRole>::REQUEST_FOR_PAYMENT.prefix(), "customer"),
         (Domain::<CustomerRole>::ENROLMENT.prefix(), "customer"),
         (Domain::<ProofRole>::BATCH_ROOT.prefix(), "proof"),
@@ -63,6 +63,7 @@ fn every_domain_is_documented() {
         (Domain::<DeskRole>::DESK_ANSWER.prefix(), "desk"),
         (Domain::<DeskRole>::SETTLEMENT_REPORT.prefix(), "desk"),
         (Domain::<FundingRole>::FUNDING_INSTRUCTION.prefix(), "funding"),
+        (Domain::<NotaryRole>::NOTARY_RECEIPT.prefix(), "notary"),
         (Domain::<RootRole>::KEY_SET.prefix(), "root"),
     ];
     let known: Vec<Vec<String>> = domains

@@ -4,6 +4,7 @@
 //! [`AdminRequest`], the answer one [`AdminReply`]; a connection may carry several, one after another.
 
 pub mod client;
+pub mod notary;
 pub mod server;
 pub mod settlement;
 pub mod views;
@@ -172,6 +173,8 @@ pub enum AdminRequest {
     },
     /// Settlement of merchants.
     Settlement(settlement::SettlementCommand),
+    /// The notary.
+    Notary(notary::NotaryCommand),
     /// Makes a copy of the ledger at [`crate::data_directory::DataDirectory::checkpoint`], for a backup.
     Checkpoint,
     /// Takes keys and configuration anew.
@@ -255,6 +258,8 @@ pub enum AdminResponse {
     Audit(AuditReport),
     /// Of settlement.
     Settlement(settlement::SettlementAnswer),
+    /// Receipts of the notary.
+    Notary(notary::NotaryAnswer),
     /// A copy of the ledger was made.
     Checkpoint {
         /// The installation.

@@ -13,6 +13,7 @@ mod import;
 mod instrument;
 mod key;
 mod merchant;
+mod notary;
 mod output;
 mod secret;
 mod server;
@@ -82,6 +83,9 @@ enum Command {
     /// Settlement of merchants: cycles, reports, payouts
     #[command(subcommand)]
     Settlement(settlement::SettlementCommand),
+    /// Attest digests, verify receipts: the notary
+    #[command(subcommand)]
+    Notary(notary::NotaryCommand),
     /// The funding agency's side: its key and its instructions
     #[command(subcommand)]
     Funding(funding::FundingCommand),
@@ -158,6 +162,7 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
         Command::Merchant(command) => command.run(context)?,
         Command::Key(command) => command.run(context)?,
         Command::Settlement(command) => command.run(context)?,
+        Command::Notary(command) => command.run(context)?,
         Command::Funding(command) => command.run(context)?,
         #[cfg(feature = "rocksdb")]
         Command::Backup(command) => return command.run(context),

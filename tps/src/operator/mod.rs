@@ -7,6 +7,7 @@ pub mod import;
 pub mod installation;
 mod instruments;
 mod merchants;
+mod notary;
 mod settlement;
 mod status;
 
@@ -22,6 +23,7 @@ use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
 use crate::config::SettlementConfig;
 use crate::data_directory::{DataDirectory, Realm};
 use crate::keys::KeyRing;
+use crate::notary::Notary;
 use crate::pipeline::Engine;
 use crate::store::CheckpointView;
 pub(crate) use status::process_cpu_us;
@@ -56,6 +58,7 @@ pub struct Operator {
     configured_listen: SocketAddr,
     settlement_config: SettlementConfig,
     serving: Option<Serving>,
+    notary: Notary,
     started_at: Timestamp,
     last_serial: Mutex<u64>,
     /// Warnings as they were told last, and when that was.
@@ -80,6 +83,7 @@ impl Operator {
             configured_listen: config.listen,
             settlement_config: config.settlement.clone(),
             serving,
+            notary: Notary::default(),
             started_at,
             last_serial: Mutex::new(0),
             warned: Mutex::new(None),
@@ -127,6 +131,7 @@ impl Operator {
                 Ok(AdminResponse::Audit(crate::audit::audit(&self.engine, &self.data, &self.realm, proofs)?))
             }
             AdminRequest::Settlement(command) => self.settlement(&command),
+            AdminRequest::Notary(command) => self.notary(&command),
             AdminRequest::Checkpoint => {
                 let made = self.engine.reader().checkpoint(&self.data.checkpoint())?;
                 let CheckpointView { realm, commit, chain } = made;

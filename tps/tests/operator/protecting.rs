@@ -57,7 +57,7 @@ fn found(directory: &Path, secrets: &[Vec<u8>]) -> usize {
 #[test]
 fn protected_from_the_beginning_no_secret_ever_stands_in_a_file() {
     let plain = Installation::new();
-    assert_eq!(found(&plain.data, &secrets(&plain)), 5, "the search finds what lies there in clear");
+    assert_eq!(found(&plain.data, &secrets(&plain)), 6, "the search finds what lies there in clear");
 
     let key = key_file(&plain, "tps.key");
     let tps = Installation::with(&["--key-file", &key]);
@@ -68,7 +68,7 @@ fn protected_from_the_beginning_no_secret_ever_stands_in_a_file() {
     assert_eq!(tps.json(&["key", "list"])["keys_protected"], true);
     tps.account();
     configure(&tps, &format!("key_file = \"{key}\""));
-    assert_eq!(secrets(&tps).len(), 5);
+    assert_eq!(secrets(&tps).len(), 6);
     assert_eq!(found(&tps.data, &secrets(&tps)), 0);
 
     // New keys are sealed, too, while the server runs, and it takes them.

@@ -24,4 +24,5 @@ pub mod pipeline;
 pub mod receive;
 pub mod serve;
 pub mod settlement;
+pub mod statement;
 pub mod store;

@@ -7,6 +7,7 @@ pub mod client;
 pub mod notary;
 pub mod server;
 pub mod settlement;
+pub mod statement;
 pub mod views;
 
 use protocol::ids::{AccountId, InstrumentId, MerchantId, RealmId};
@@ -173,6 +174,8 @@ pub enum AdminRequest {
     },
     /// Settlement of merchants.
     Settlement(settlement::SettlementCommand),
+    /// Statements of accounts and merchants.
+    Statement(statement::StatementCommand),
     /// The notary.
     Notary(notary::NotaryCommand),
     /// Makes a copy of the ledger at [`crate::data_directory::DataDirectory::checkpoint`], for a backup.
@@ -258,6 +261,8 @@ pub enum AdminResponse {
     Audit(AuditReport),
     /// Of settlement.
     Settlement(settlement::SettlementAnswer),
+    /// Of statements.
+    Statement(statement::StatementAnswer),
     /// Receipts of the notary.
     Notary(notary::NotaryAnswer),
     /// A copy of the ledger was made.

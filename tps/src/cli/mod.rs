@@ -18,6 +18,7 @@ mod output;
 mod secret;
 mod server;
 mod settlement;
+mod statement;
 mod top;
 mod values;
 
@@ -83,6 +84,9 @@ enum Command {
     /// Settlement of merchants: cycles, reports, payouts
     #[command(subcommand)]
     Settlement(settlement::SettlementCommand),
+    /// Statements of accounts and merchants over a period
+    #[command(subcommand)]
+    Statement(statement::StatementCommand),
     /// Attest digests, verify receipts: the notary
     #[command(subcommand)]
     Notary(notary::NotaryCommand),
@@ -162,6 +166,7 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
         Command::Merchant(command) => command.run(context)?,
         Command::Key(command) => command.run(context)?,
         Command::Settlement(command) => command.run(context)?,
+        Command::Statement(command) => command.run(context)?,
         Command::Notary(command) => command.run(context)?,
         Command::Funding(command) => command.run(context)?,
         #[cfg(feature = "rocksdb")]

@@ -155,7 +155,9 @@ type Call<'a> = &'a mut dyn FnMut(AdminRequest) -> Result<AdminResponse, AdminEr
 fn asked(call: Call<'_>, command: Asked) -> Result<Vec<ReceiptView>, AdminError> {
     match call(AdminRequest::Notary(command))? {
         AdminResponse::Notary(NotaryAnswer { receipts }) => Ok(receipts),
-        _ => Err(AdminError::bad_input("the server answered something else than asked: use the `tps` it was started with")),
+        _ => Err(AdminError::bad_input(
+            "the server answered something else than asked: use the `tps` it was started with",
+        )),
     }
 }
 
@@ -217,12 +219,7 @@ fn pinned(path: &Path, root: &[u8; 32]) -> Result<PinnedKeySet, AdminError> {
     .map_err(|error| wrong(&error))
 }
 
-fn verify(
-    context: &Context,
-    path: &Path,
-    presented: &PresentedAgain,
-    keys: &PinnedKeySet,
-) -> Result<(), AdminError> {
+fn verify(context: &Context, path: &Path, presented: &PresentedAgain, keys: &PinnedKeySet) -> Result<(), AdminError> {
     let wrong = |detail: String| AdminError::refused(format!("{}: {detail}", path.display()));
     let bytes = bytes_of(path, RECEIPTS_FILE_BYTES_MAX)?;
     if bytes.is_empty() || !bytes.len().is_multiple_of(RECEIPT_BYTES) {

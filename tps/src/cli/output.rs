@@ -118,7 +118,7 @@ fn describe(response: &AdminResponse) -> String {
             pin.expose()
         ),
         // Printed by its own command.
-        AdminResponse::Settlement(_) | AdminResponse::Notary(_) => String::new(),
+        AdminResponse::Settlement(_) | AdminResponse::Statement(_) | AdminResponse::Notary(_) => String::new(),
         AdminResponse::Merchant(merchant) => describe_merchant(merchant),
         AdminResponse::Merchants { merchants } => {
             let mut rows = vec![header(&["MERCHANT", "STATUS", "NAME", "OWED"])];

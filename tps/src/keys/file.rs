@@ -304,14 +304,9 @@ mod tests {
     #[test]
     fn keys_of_every_role_round_trip() {
         let directory = tempfile::tempdir().unwrap();
-        for role in [
-            KeyRole::Session,
-            KeyRole::Proof,
-            KeyRole::Certificate,
-            KeyRole::Desk,
-            KeyRole::Notary,
-            KeyRole::Root,
-        ] {
+        for role in
+            [KeyRole::Session, KeyRole::Proof, KeyRole::Certificate, KeyRole::Desk, KeyRole::Notary, KeyRole::Root]
+        {
             let key = key(role);
             let path = key.path(directory.path());
             key.save(&path).unwrap();

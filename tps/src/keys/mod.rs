@@ -27,8 +27,8 @@ use crate::pipeline::prove::ProofSigner;
 
 pub use file::{KeyFile, Seed, role_name};
 pub use rotate::{
-    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, NOTARY_KEY_LIFETIME_MS, PROOF_KEY_LIFETIME_MS, Rotated, RotationStart,
-    SIGNING_KEY_OVERLAP_MS, revoke, rotate,
+    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, NOTARY_KEY_LIFETIME_MS, PROOF_KEY_LIFETIME_MS, Rotated,
+    RotationStart, SIGNING_KEY_OVERLAP_MS, revoke, rotate,
 };
 pub use secret::{KeySecret, SecretKind, encryptor_for};
 pub use sets::{Issued, issue, issued, key_set_path, load_key_set, signed_set_bytes};

@@ -14,8 +14,8 @@ use crate::data_directory::{
     DataDirectory, DataError, FORMAT, Realm, RealmAsset, make_private_directory, sync_directory, write_private,
 };
 use crate::keys::{
-    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, KeyError, KeyFile, KeyRing, KeySecret, NOTARY_KEY_LIFETIME_MS, PROOF_KEY_LIFETIME_MS,
-    TlsKey, issue,
+    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, KeyError, KeyFile, KeyRing, KeySecret, NOTARY_KEY_LIFETIME_MS,
+    PROOF_KEY_LIFETIME_MS, TlsKey, issue,
 };
 use crate::store::{Genesis, StoreError};
 

@@ -9,6 +9,7 @@ mod instruments;
 mod merchants;
 mod notary;
 mod settlement;
+mod statement;
 mod status;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use crate::data_directory::{DataDirectory, Realm};
 use crate::keys::KeyRing;
 use crate::notary::Notary;
 use crate::pipeline::Engine;
+use crate::statement::Desk;
 use crate::store::CheckpointView;
 pub(crate) use status::process_cpu_us;
 
@@ -59,6 +61,7 @@ pub struct Operator {
     settlement_config: SettlementConfig,
     serving: Option<Serving>,
     notary: Notary,
+    statements: Arc<Desk>,
     started_at: Timestamp,
     last_serial: Mutex<u64>,
     /// Warnings as they were told last, and when that was.
@@ -84,10 +87,17 @@ impl Operator {
             settlement_config: config.settlement.clone(),
             serving,
             notary: Notary::default(),
+            statements: Arc::default(),
             started_at,
             last_serial: Mutex::new(0),
             warned: Mutex::new(None),
         }
+    }
+
+    /// Leaves orders for statements at `desk`, where a job finds them.
+    #[must_use]
+    pub fn with_statements(self, desk: Arc<Desk>) -> Self {
+        Self { statements: desk, ..self }
     }
 
     /// Gives the engine back, to be drained.
@@ -131,6 +141,7 @@ impl Operator {
                 Ok(AdminResponse::Audit(crate::audit::audit(&self.engine, &self.data, &self.realm, proofs)?))
             }
             AdminRequest::Settlement(command) => self.settlement(&command),
+            AdminRequest::Statement(command) => self.statement(command),
             AdminRequest::Notary(command) => self.notary(&command),
             AdminRequest::Checkpoint => {
                 let made = self.engine.reader().checkpoint(&self.data.checkpoint())?;

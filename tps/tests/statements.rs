@@ -390,7 +390,10 @@ fn however_long_the_log_shards_are_asked_once_and_do_no_work() {
     let (engine, mut group, _) = world(shards);
     let directory = tempfile::tempdir().unwrap();
     let asked = |name: &str| {
-        // Nothing else is under way: every turn of a sequencer is one that the statements asked for.
+        // Once nothing is under way, every turn of a sequencer is one that the statements asked for.
+        while engine.log_complete_up_to().is_none_or(|complete| complete + 1 < engine.next_batch()) {
+            std::thread::yield_now();
+        }
         let (turns, items) = (&engine.counters().stages.sequence.batches, &engine.counters().stages.sequence.items);
         let until = moment(&engine);
         let before = (turns.get(), items.get());

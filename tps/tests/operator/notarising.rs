@@ -27,7 +27,7 @@ async fn digests_are_attested_apart_from_payments_and_receipts_verify_offline() 
     // A payment goes on in between, in the messages that there were before.
     let (quote, proof) = customer.pay(&merchant).await;
     merchant.accepts(&quote, &proof).unwrap();
-    assert_eq!(MessageType::ALL.map(|kind| kind as u8), [0x01, 0x02, 0x03, 0x10, 0x11, 0x12, 0x13]);
+    assert_eq!(MessageType::ALL.map(|kind| kind as u8), [0x01, 0x02, 0x03, 0x10, 0x11, 0x20, 0x21]);
     customer.wallet.close().await;
 
     // Verified without a server, by either audience, each receipt and what it attests.

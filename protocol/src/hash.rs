@@ -88,6 +88,8 @@ purposes! {
     FUNDING_INSTRUCTION = "funding instruction";
     /// Names a payout to the funding agency.
     PAYOUT = "payout";
+    /// What a notary's receipt holds of the receipt before it.
+    NOTARY_RECEIPT = "notary receipt";
     /// Chain of the ledger's commits.
     COMMIT_CHAIN = "commit chain";
     /// Names a merchant's batch in its answer.

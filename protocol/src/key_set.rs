@@ -51,6 +51,8 @@ pub enum KeyRole {
     Root = 4,
     /// Signs the TPS's answers and reports at the desk (Ed25519).
     Desk = 5,
+    /// Signs the receipts of the notary (Ed25519).
+    Notary = 6,
 }
 
 /// Who a key set is for; it decides which roles may stand in it.
@@ -70,9 +72,9 @@ pub enum KeyRole {
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Audience {
-    /// Proof, desk and certificate keys.
+    /// Proof, desk, certificate and notary keys.
     Merchant = 1,
-    /// Session and certificate keys.
+    /// Session, certificate and notary keys.
     Customer = 2,
 }
 
@@ -81,7 +83,7 @@ impl Audience {
     pub const fn may_hold(self, role: KeyRole) -> bool {
         matches!(
             (self, role),
-            (_, KeyRole::Certificate)
+            (_, KeyRole::Certificate | KeyRole::Notary)
                 | (Self::Merchant, KeyRole::Proof | KeyRole::Desk)
                 | (Self::Customer, KeyRole::Session)
         )

@@ -34,6 +34,7 @@ pub mod key_set;
 pub mod ledger;
 pub mod limits;
 pub mod money;
+pub mod notary;
 pub mod order;
 pub mod pin;
 pub mod proof;

@@ -33,6 +33,7 @@ use protocol::ids::{
 use protocol::key_set::refresh::{KeySetPart, KeySetParts};
 use protocol::key_set::{AssetEntry, Audience, KeyEntry, KeyRole, KeySet, key_id};
 use protocol::money::{Amount, Asset};
+use protocol::notary::{ChainEnd, NotaryReceipt};
 use protocol::pin::{Modifier, Pin};
 use protocol::proof::tree::root_of_path;
 use protocol::proof::verify::{ProofError, Verifier};
@@ -42,7 +43,7 @@ use protocol::request::ReceivedRequest;
 use protocol::response::{Answer, Authenticated, Reason};
 use protocol::session::AgreementSecret;
 use protocol::session::merchant::{MerchantSession, SessionTerms};
-use protocol::signature::{CertificateRole, RootRole, SigningKey};
+use protocol::signature::{CertificateRole, NotaryRole, RootRole, SigningKey};
 use protocol::time::{DAY_MS, Timestamp};
 use serde_json::{Value, json};
 
@@ -391,6 +392,38 @@ fn key_set() {
             "proof_key_id_of_05": key_id(KeyRole::Proof, &[5; 32]),
             "signed_key_set": set(Audience::Merchant),
             "signed_key_set_for_customers": set(Audience::Customer),
+        }),
+    );
+}
+
+// spec: K-107
+#[test]
+fn notary() {
+    let (seed, root) = ([0x60; 32], SigningKey::<RootRole>::from_seed([1; 32]));
+    let key = SigningKey::<NotaryRole>::from_seed(seed);
+    let mut set = KeySet::new(REALM, Audience::Customer, 5, TIME, 1_000_000);
+    set.keys = vec![KeyEntry::new(KeyRole::Notary, key.public(), TIME, TIME.plus(500_000))];
+    set.assets = vec![AssetEntry { asset: Asset::USD6, exponent: 6 }];
+    let signed = set.sign(&root).unwrap();
+    let pinned = signed.verify(&root.public(), Some(REALM), Audience::Customer, TIME, 0).unwrap();
+    let mut end = ChainEnd::default();
+    let receipts: Vec<Value> = (0..3u8)
+        .map(|at| {
+            let digest = Digest([0x70 + at; 32]);
+            let receipt = NotaryReceipt::sign(REALM, &end, TIME.plus(u64::from(at)), digest, &key).unwrap();
+            assert_eq!((receipt.verify(&pinned), receipt.follows(&end)), (Ok(()), Ok(())));
+            end = receipt.chain_end();
+            json!({ "digest": digest, "time": receipt.time, "receipt": hex(&receipt.encode()), "hash": end.hash })
+        })
+        .collect();
+    compare(
+        "notary.json",
+        &json!({
+            "seed": hex(&seed),
+            "root_public": hex(&root.public()),
+            "key_id": key_id(KeyRole::Notary, &key.public()),
+            "signed_key_set_for_customers": hex(&Canonical::encode(&signed)),
+            "receipts": receipts,
         }),
     );
 }

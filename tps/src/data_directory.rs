@@ -152,6 +152,11 @@ impl DataDirectory {
         self.path.join("settlements")
     }
 
+    /// Directory of statements of single parties, until the command that asked for one has taken it.
+    pub fn statements(&self) -> PathBuf {
+        self.path.join("statements")
+    }
+
     /// The folder of the file-based funding adapter.
     pub fn funding(&self) -> PathBuf {
         self.path.join("funding")

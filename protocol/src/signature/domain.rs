@@ -110,6 +110,12 @@ roles! {
         FUNDING_INSTRUCTION = "funding-instruction";
     }
 
+    /// Key with which the TPS attests digests as a notary; it signs nothing else.
+    NotaryRole {
+        /// A receipt of the notary.
+        NOTARY_RECEIPT = "notary-receipt";
+    }
+
     /// The offline root of the TPS.
     RootRole {
         /// A numbered set of the TPS's keys with their validity.

@@ -55,7 +55,7 @@ pub use batch::{BATCH_CHUNK_ITEMS_MAX, BatchReport, BatchWork, Item, verify_batc
 pub use clause::{Clause, Verdict};
 pub use customer_key::{CustomerKey, EnrolledKey, KeyError};
 pub use domain::{
-    CertificateRole, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, ProofRole, Role, RootRole,
+    CertificateRole, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, NotaryRole, ProofRole, Role, RootRole,
 };
 pub use sign_each::sign_each;
 pub use signing_key::SigningKey;

@@ -13,7 +13,7 @@ use protocol::proof::verify::ProofError;
 use protocol::purchase::{MerchantErrorCode, MerchantMessageType};
 use protocol::response::Reason;
 use protocol::signature::{
-    CertificateRole, Clause, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, ProofRole, RootRole,
+    CertificateRole, Clause, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, NotaryRole, ProofRole, RootRole,
 };
 
 pub(crate) const PROTOCOL: &str = include_str!("../../../docs/protocol.md");
@@ -54,7 +54,7 @@ fn every_purpose_is_documented() {
 
 #[test]
 fn every_domain_is_documented() {
-    let domains: [(&[u8], &str); 11] = [
+    let domains: [(&[u8], &str); 12] = [
         (Domain::<CustomerRole>::REQUEST_FOR_PAYMENT.prefix(), "customer"),
         (Domain::<CustomerRole>::ENROLMENT.prefix(), "customer"),
         (Domain::<ProofRole>::BATCH_ROOT.prefix(), "proof"),
@@ -65,6 +65,7 @@ fn every_domain_is_documented() {
         (Domain::<DeskRole>::SETTLEMENT_REPORT.prefix(), "desk"),
         (Domain::<FundingRole>::FUNDING_INSTRUCTION.prefix(), "funding"),
         (Domain::<DeskRole>::DESK_DESCRIPTION.prefix(), "desk"),
+        (Domain::<NotaryRole>::NOTARY_RECEIPT.prefix(), "notary"),
         (Domain::<RootRole>::KEY_SET.prefix(), "root"),
     ];
     let known: Vec<Vec<String>> = domains

@@ -16,6 +16,7 @@ use protocol::ids::{
 use protocol::key_set::{AssetEntry, Audience, KeyEntry, KeyRole, KeySet};
 use protocol::limits::GOODS_CHUNK_BYTES;
 use protocol::money::{Amount, Asset};
+use protocol::notary::{ChainEnd, NotaryReceipt};
 use protocol::pin::{Modifier, ModifierPart, Pin};
 use protocol::proof::{BatchHeader, Outcome, Proof, Statement};
 use protocol::purchase::{
@@ -645,6 +646,43 @@ fn activations() {
         .flat_map(|count| [("sealed part", answer(0), answer(count)), ("tag of the seal", answer(0), answer(count))])
         .collect();
     check("activation answer", &Known { dependent: &["sealed part", "tag of the seal"], ..Known::default() }, &pairs);
+}
+
+#[test]
+fn notary_receipts() {
+    #[derive(Clone)]
+    struct Attesting {
+        realm: RealmId,
+        end: ChainEnd,
+        time: Timestamp,
+        digest: Digest,
+        seed: u8,
+    }
+    let base = Attesting {
+        realm: REALM,
+        end: ChainEnd { sequence: 7, time: Timestamp(0), hash: Digest([1; 32]) },
+        time: TIME,
+        digest: Digest([2; 32]),
+        seed: 3,
+    };
+    let receipt = |of: &Attesting| {
+        let key = SigningKey::from_seed([of.seed; 32]);
+        canonical(&NotaryReceipt::sign(of.realm, &of.end, of.time, of.digest, &key).unwrap())
+    };
+    let mut pairs = changes(
+        &base,
+        receipt,
+        &[
+            ("realm id", |of| of.realm = RealmId(of.realm.0.map(|byte| !byte))),
+            ("sequence number", |of| of.end.sequence = u64::MAX - 8),
+            ("time", |of| of.time = OTHER_TIME),
+            ("digest", |of| of.digest = Digest([0xff; 32])),
+            ("hash of the receipt before", |of| of.end.hash = Digest([0xfe; 32])),
+        ],
+    );
+    // Ids and signatures of several keys, so that every byte differs somewhere.
+    pairs.extend((4..16).map(|seed| ("key id", receipt(&base), receipt(&Attesting { seed, ..base.clone() }))));
+    check("notary receipt", &Known { dependent: &["signature"], ..Known::default() }, &pairs);
 }
 
 #[test]

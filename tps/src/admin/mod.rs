@@ -4,8 +4,10 @@
 //! [`AdminRequest`], the answer one [`AdminReply`]; a connection may carry several, one after another.
 
 pub mod client;
+pub mod notary;
 pub mod server;
 pub mod settlement;
+pub mod statement;
 pub mod views;
 
 use protocol::ids::{AccountId, InstrumentId, MerchantId, RealmId};
@@ -184,6 +186,10 @@ pub enum AdminRequest {
     },
     /// Settlement of merchants.
     Settlement(settlement::SettlementCommand),
+    /// Statements of accounts and merchants.
+    Statement(statement::StatementCommand),
+    /// The notary.
+    Notary(notary::NotaryCommand),
     /// Makes a copy of the ledger at [`crate::data_directory::DataDirectory::checkpoint`], for a backup.
     Checkpoint,
     /// Takes keys and configuration anew.
@@ -329,6 +335,10 @@ pub enum AdminResponse {
     Audit(AuditReport),
     /// Of settlement.
     Settlement(settlement::SettlementAnswer),
+    /// Of statements.
+    Statement(statement::StatementAnswer),
+    /// Receipts of the notary.
+    Notary(notary::NotaryAnswer),
     /// A copy of the ledger was made.
     Checkpoint {
         /// The installation.

@@ -24,6 +24,7 @@ pub(super) enum RoleFlag {
     Proof,
     Certificate,
     Desk,
+    Notary,
 }
 
 impl From<RoleFlag> for KeyRole {
@@ -33,6 +34,7 @@ impl From<RoleFlag> for KeyRole {
             RoleFlag::Proof => Self::Proof,
             RoleFlag::Certificate => Self::Certificate,
             RoleFlag::Desk => Self::Desk,
+            RoleFlag::Notary => Self::Notary,
         }
     }
 }

@@ -14,12 +14,14 @@ mod import;
 mod instrument;
 mod key;
 mod merchant;
+mod notary;
 mod output;
 mod phone;
 mod report;
 mod secret;
 mod server;
 mod settlement;
+mod statement;
 mod top;
 mod values;
 mod vru;
@@ -97,6 +99,12 @@ enum Command {
     /// Settlement of merchants: cycles, reports, payouts
     #[command(subcommand)]
     Settlement(settlement::SettlementCommand),
+    /// Statements of accounts and merchants over a period
+    #[command(subcommand)]
+    Statement(statement::StatementCommand),
+    /// Attest digests, verify receipts: the notary
+    #[command(subcommand)]
+    Notary(notary::NotaryCommand),
     /// The funding agency's side: its key and its instructions
     #[command(subcommand)]
     Funding(funding::FundingCommand),
@@ -177,6 +185,8 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
         Command::Desk(command) => command.run(context)?,
         Command::Key(command) => command.run(context)?,
         Command::Settlement(command) => command.run(context)?,
+        Command::Statement(command) => command.run(context)?,
+        Command::Notary(command) => command.run(context)?,
         Command::Funding(command) => command.run(context)?,
         #[cfg(feature = "rocksdb")]
         Command::Backup(command) => return command.run(context),

@@ -123,11 +123,11 @@ fn describe(response: &AdminResponse) -> String {
             pin.expose()
         ),
         // Printed by its own command.
-        AdminResponse::Settlement(_) => String::new(),
         AdminResponse::Mailer { mailer, .. } => mailer.expose().to_owned(),
         AdminResponse::VruAccess(access) => super::vru::describe(access),
         AdminResponse::Report(report) => super::report::describe(report),
         AdminResponse::Reports { reports } => super::report::list(reports),
+        AdminResponse::Settlement(_) | AdminResponse::Statement(_) | AdminResponse::Notary(_) => String::new(),
         AdminResponse::Merchant(merchant) => describe_merchant(merchant),
         AdminResponse::Merchants { merchants } => {
             let mut rows = vec![header(&["MERCHANT", "STATUS", "NAME", "OWED"])];

@@ -60,13 +60,19 @@ impl std::str::FromStr for When {
         let date = || {
             let mut parts = text.splitn(3, '-').map(|part| part.parse::<u64>().ok());
             let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-            let in_range = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-            if !in_range { None } else { end_of_day(year, month, day) }
+            Some(Timestamp(start_of_day(year, month, day)?.0 + (DAY_MS - 1)))
         };
         date()
             .map(Self::At)
             .ok_or_else(|| format!("`{text}` is neither a length of time (90d) nor a date (2030-12-31)"))
     }
+}
+
+/// The first millisecond of a civil day; `None` for a day that no calendar has.
+pub(super) fn start_of_day(year: u64, month: u64, day: u64) -> Option<Timestamp> {
+    let in_range = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+    let end = if in_range { end_of_day(year, month, day) } else { None };
+    Some(Timestamp(end?.0 + 1 - DAY_MS))
 }
 
 /// The last millisecond of a civil day; `None` for a day that no calendar has.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use protocol::ids::KeyId;
 use protocol::key_set::{KeyEntry, KeyRole, key_id};
 use protocol::session::AgreementSecret;
-use protocol::signature::{CertificateRole, DeskRole, ProofRole, RootRole, SigningKey};
+use protocol::signature::{CertificateRole, DeskRole, NotaryRole, ProofRole, RootRole, SigningKey};
 use protocol::time::Timestamp;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -52,6 +52,7 @@ fn public_of(role: KeyRole, seed: &[u8; 32]) -> [u8; 32] {
         KeyRole::Certificate => SigningKey::<CertificateRole>::from_seed(*seed).public(),
         KeyRole::Root => SigningKey::<RootRole>::from_seed(*seed).public(),
         KeyRole::Desk => SigningKey::<DeskRole>::from_seed(*seed).public(),
+        KeyRole::Notary => SigningKey::<NotaryRole>::from_seed(*seed).public(),
     }
 }
 
@@ -63,6 +64,7 @@ pub fn role_name(role: KeyRole) -> &'static str {
         KeyRole::Session => "session",
         KeyRole::Root => "root",
         KeyRole::Desk => "desk",
+        KeyRole::Notary => "notary",
     }
 }
 
@@ -302,7 +304,9 @@ mod tests {
     #[test]
     fn keys_of_every_role_round_trip() {
         let directory = tempfile::tempdir().unwrap();
-        for role in [KeyRole::Session, KeyRole::Proof, KeyRole::Certificate, KeyRole::Desk, KeyRole::Root] {
+        for role in
+            [KeyRole::Session, KeyRole::Proof, KeyRole::Certificate, KeyRole::Desk, KeyRole::Notary, KeyRole::Root]
+        {
             let key = key(role);
             let path = key.path(directory.path());
             key.save(&path).unwrap();

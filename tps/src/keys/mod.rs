@@ -16,7 +16,7 @@ use std::sync::Arc;
 use protocol::ids::{KeyId, RealmId};
 use protocol::key_set::KeyRole;
 use protocol::session::AgreementSecret;
-use protocol::signature::{CertificateRole, DeskRole, ProofRole, RootRole, SigningKey};
+use protocol::signature::{CertificateRole, DeskRole, NotaryRole, ProofRole, RootRole, SigningKey};
 use protocol::time::Timestamp;
 use zeroize::Zeroizing;
 
@@ -27,8 +27,8 @@ use crate::pipeline::prove::ProofSigner;
 
 pub use file::{KeyFile, Seed, role_name};
 pub use rotate::{
-    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, PROOF_KEY_LIFETIME_MS, Rotated, RotationStart,
-    SIGNING_KEY_OVERLAP_MS, revoke, rotate,
+    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, NOTARY_KEY_LIFETIME_MS, PROOF_KEY_LIFETIME_MS, Rotated,
+    RotationStart, SIGNING_KEY_OVERLAP_MS, revoke, rotate,
 };
 pub use secret::{KeySecret, SecretKind, encryptor_for};
 pub use sets::{Issued, issue, issued, key_set_path, load_key_set, signed_set_bytes};
@@ -250,6 +250,14 @@ impl KeyRing {
     pub fn desk_key(&self, now: Timestamp) -> Result<SigningKey<DeskRole>, KeyError> {
         Ok(SigningKey::from_seed(*self.current_seed(KeyRole::Desk, now)?))
     }
+
+    /// The key that signs the receipts of the notary at `now`.
+    ///
+    /// # Errors
+    /// [`KeyError::NoneUsable`].
+    pub fn notary_key(&self, now: Timestamp) -> Result<SigningKey<NotaryRole>, KeyError> {
+        Ok(SigningKey::from_seed(*self.current_seed(KeyRole::Notary, now)?))
+    }
 }
 
 fn signer(realm: RealmId, seed: &[u8; 32]) -> ProofSigner {
@@ -265,6 +273,7 @@ fn role_of_file(path: &Path) -> Option<KeyRole> {
         "proof" => Some(KeyRole::Proof),
         "certificate" => Some(KeyRole::Certificate),
         "desk" => Some(KeyRole::Desk),
+        "notary" => Some(KeyRole::Notary),
         _ => None,
     }
 }

@@ -14,7 +14,9 @@ pub const PROOF_KEY_LIFETIME_MS: u64 = 400 * DAY_MS;
 pub const CERTIFICATE_KEY_LIFETIME_MS: u64 = 400 * DAY_MS;
 /// How long a key signs answers and reports at the desk, in milliseconds, unless it is rotated earlier.
 pub const DESK_KEY_LIFETIME_MS: u64 = 400 * DAY_MS;
-/// How long an old proof, desk or certificate key stays valid after its successor came into force, in milliseconds: a server
+/// How long a key signs receipts of the notary, in milliseconds, unless it is rotated earlier.
+pub const NOTARY_KEY_LIFETIME_MS: u64 = 400 * DAY_MS;
+/// How long an old proof, desk, notary or certificate key stays valid after its successor came into force, in milliseconds: a server
 /// that runs takes the new one within a minute, one that stood still has a day.
 pub const SIGNING_KEY_OVERLAP_MS: u64 = DAY_MS;
 
@@ -59,6 +61,7 @@ pub fn rotate(
         KeyRole::Proof => (PROOF_KEY_LIFETIME_MS, SIGNING_KEY_OVERLAP_MS),
         KeyRole::Certificate => (CERTIFICATE_KEY_LIFETIME_MS, SIGNING_KEY_OVERLAP_MS),
         KeyRole::Desk => (DESK_KEY_LIFETIME_MS, SIGNING_KEY_OVERLAP_MS),
+        KeyRole::Notary => (NOTARY_KEY_LIFETIME_MS, SIGNING_KEY_OVERLAP_MS),
         KeyRole::Root => return Err(KeyError::RootIsForEver),
     };
     let ring = KeyRing::load(data)?;

@@ -38,6 +38,11 @@ impl IdPrefix {
         (self.digits == 32).then_some(self.bytes)
     }
 
+    /// The first id that begins like this.
+    pub(super) fn first(&self) -> [u8; 16] {
+        self.bytes
+    }
+
     /// Whether `id` begins like this.
     pub(super) fn matches(&self, id: &[u8; 16]) -> bool {
         let whole = self.digits / 2;

@@ -14,8 +14,8 @@ use crate::data_directory::{
     DataDirectory, DataError, FORMAT, Realm, RealmAsset, make_private_directory, sync_directory, write_private,
 };
 use crate::keys::{
-    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, KeyError, KeyFile, KeyRing, KeySecret, PROOF_KEY_LIFETIME_MS,
-    TlsKey, issue,
+    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, KeyError, KeyFile, KeyRing, KeySecret, NOTARY_KEY_LIFETIME_MS,
+    PROOF_KEY_LIFETIME_MS, TlsKey, issue,
 };
 use crate::store::{Genesis, StoreError};
 
@@ -213,6 +213,7 @@ fn fill_protected(
         (KeyRole::Proof, PROOF_KEY_LIFETIME_MS),
         (KeyRole::Certificate, CERTIFICATE_KEY_LIFETIME_MS),
         (KeyRole::Desk, DESK_KEY_LIFETIME_MS),
+        (KeyRole::Notary, NOTARY_KEY_LIFETIME_MS),
     ] {
         let key = KeyFile::generate(role, from, now.plus(lifetime_ms))?.protected(data.vault())?;
         key.save(&key.path(&data.keys()))?;

@@ -7,8 +7,10 @@ pub mod import;
 pub mod installation;
 mod instruments;
 mod merchants;
+mod notary;
 mod registrar;
 mod settlement;
+mod statement;
 mod status;
 mod vru;
 
@@ -26,9 +28,11 @@ use crate::data_directory::{DataDirectory, Realm};
 use crate::desk::clerk::{Clerk, admit};
 use crate::desk::{DeskHandle, Renewals};
 use crate::keys::KeyRing;
+use crate::notary::Notary;
 use crate::pipeline::Engine;
 use crate::settlement::LedgerSettlements;
 use crate::settlement::pages::PageDirectory;
+use crate::statement::StatementDesk;
 use crate::store::CheckpointView;
 use crate::vru::desk::Desk as VruDesk;
 pub(crate) use status::process_cpu_us;
@@ -68,6 +72,8 @@ pub struct Operator {
     vru: Arc<VruDesk>,
     vru_settings: VruSettings,
     serving: Option<Serving>,
+    notary: Notary,
+    statements: Arc<StatementDesk>,
     started_at: Timestamp,
     /// Warnings as they were told last, and when that was.
     warned: Mutex<Option<(Instant, Vec<StatusWarning>)>>,
@@ -99,6 +105,8 @@ impl Operator {
             configured_listen: config.listen,
             settlement_config: config.settlement.clone(),
             serving,
+            notary: Notary::default(),
+            statements: Arc::default(),
             started_at,
             warned: Mutex::new(None),
             registrar,
@@ -133,6 +141,12 @@ impl Operator {
         };
         let answer = answer.map_err(|code| AdminError::refused(code.to_string()))?;
         Ok(AdminResponse::DeskAnswer { answer: hex::encode(answer) })
+    }
+
+    /// Leaves orders for statements at `desk`, where a job finds them.
+    #[must_use]
+    pub fn with_statements(self, desk: Arc<StatementDesk>) -> Self {
+        Self { statements: desk, ..self }
     }
 
     /// Gives the engine back, to be drained.
@@ -178,6 +192,8 @@ impl Operator {
                 Ok(AdminResponse::Audit(crate::audit::audit(&self.engine, &self.data, &self.realm, proofs)?))
             }
             AdminRequest::Settlement(command) => self.settlement(&command),
+            AdminRequest::Statement(command) => self.statement(command),
+            AdminRequest::Notary(command) => self.notary(&command),
             AdminRequest::Checkpoint => {
                 let made = self.engine.reader().checkpoint(&self.data.checkpoint())?;
                 let CheckpointView { realm, commit, chain } = made;

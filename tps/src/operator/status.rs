@@ -194,7 +194,7 @@ impl Operator {
         if sets_expire_at <= now.plus(WARN_AHEAD_MS) {
             messages.push(format!("the key sets may be relied upon until {sets_expire_at}: run `tps key reissue`"));
         }
-        for role in [KeyRole::Session, KeyRole::Proof, KeyRole::Certificate, KeyRole::Desk] {
+        for role in [KeyRole::Session, KeyRole::Proof, KeyRole::Certificate, KeyRole::Desk, KeyRole::Notary] {
             let name = role_name(role);
             let last = ring.keys().iter().filter(|key| key.role == role && key.seed.is_some() && !key.revoked);
             let Some(end) = last.map(|key| key.valid_until).max() else {

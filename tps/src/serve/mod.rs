@@ -33,6 +33,7 @@ use crate::pipeline::clock::wall_clock;
 use crate::pipeline::{Engine, EngineKeys, ThreadClock};
 use crate::receive::{Listener, ReceiveConfig, ReceiveError};
 use crate::settlement::SettlementJob;
+use crate::statement::{StatementDesk, StatementJob};
 use crate::store::{Store, StoreError};
 use crate::vru::fronts::{Fronts, VruError};
 
@@ -231,7 +232,10 @@ fn run(
         return Err(ServeError::OtherRealm);
     }
     let engine = Arc::new(Engine::start(store, keys, config.engine(realm.shards))?);
-    let jobs = jobs(&engine, data, realm, &config)?;
+    // Nobody will come for statements that were ordered from a server that has ended.
+    let _ = std::fs::remove_dir_all(data.statements());
+    let statements = Arc::new(StatementDesk::default());
+    let jobs = jobs(&engine, data, realm, &config, &statements)?;
     // One runtime for the network and another for all else, so that no command ever stands before a payment.
     let (network, control) = (network_runtime(&engine)?, runtime()?);
     let listener = {
@@ -277,7 +281,8 @@ fn run(
     };
     let observation = Arc::new(Observation::new(Arc::clone(&engine), constants, stop.clone())?);
     let serving = Serving { listen, listeners: bound.listeners.clone(), signals: signals_out.clone(), durable };
-    let operator = Arc::new(Operator::new(Arc::clone(&engine), data.clone(), realm.clone(), &config, Some(serving)));
+    let operator = Operator::new(Arc::clone(&engine), data.clone(), realm.clone(), &config, Some(serving));
+    let operator = Arc::new(operator.with_statements(statements));
     let desk = Desk::start(Arc::clone(&engine), realm.realm, operator.clerk());
     operator.attach_desk(desk.handle());
     let merchants = desk_listener.map(|listener| listener.run(desk.handle(), stop.clone()));
@@ -394,6 +399,7 @@ fn jobs(
     data: &DataDirectory,
     realm: &Realm,
     config: &Config,
+    statements: &Arc<StatementDesk>,
 ) -> Result<Vec<Box<dyn Job>>, ServeError> {
     let mut jobs: Vec<Box<dyn Job>> = Vec::new();
     // Before the first payment: what is left to verify is known from then on.
@@ -402,6 +408,7 @@ fn jobs(
     }
     let settings = config.settlement.settings(realm)?;
     jobs.push(Box::new(SettlementJob { settings, data: data.clone(), realm: realm.clone() }));
+    jobs.push(Box::new(StatementJob::new(Arc::clone(statements), realm.clone())));
     if let Some(agency) = config.funding_key()? {
         jobs.push(Box::new(FundingJob { adapter: Folder::new(&data.funding(), agency), realm: realm.clone() }));
     }

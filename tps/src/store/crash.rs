@@ -14,7 +14,9 @@ use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
 
 use super::memory::{visit_desk, visit_journal, visit_payments};
-use super::records::{BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
+use super::records::{
+    BatchRecord, Changes, EnrolmentRecord, JournalPlace, JournalRecord, PaymentRecord, Registry, StoredOutcome,
+};
 use super::tables::Tables;
 use super::{CommitReceipt, Genesis, Reader, Store, StoreError};
 
@@ -222,8 +224,12 @@ impl Reader for CrashReader {
         self.read(Tables::instrument_count)
     }
 
-    fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError> {
-        self.read(Tables::accounts)?.into_iter().for_each(visit);
+    fn visit_accounts(
+        &self,
+        from: AccountId,
+        visit: &mut dyn FnMut(Account) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let _ = self.read(|tables| tables.accounts_from(from))?.into_iter().try_for_each(visit);
         Ok(())
     }
 
@@ -274,8 +280,12 @@ impl Reader for CrashReader {
         visit_desk(after, |after, most| self.read(|tables| tables.desk_after(prefix, after, most)), visit)
     }
 
-    fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError> {
-        visit_journal(|start, most| self.read(|tables| tables.journal_from(start, most)), visit)
+    fn visit_journal(
+        &self,
+        after: Option<JournalPlace>,
+        visit: &mut dyn FnMut(JournalPlace, &JournalRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        visit_journal(after, |after, most| self.read(|tables| tables.journal_after(after, most)), visit)
     }
 
     fn reference(&self, account: AccountId) -> Result<String, StoreError> {

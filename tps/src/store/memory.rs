@@ -7,7 +7,9 @@ use protocol::ids::{AccountId, InstrumentId, RealmId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
 
-use super::records::{BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
+use super::records::{
+    BatchRecord, Changes, EnrolmentRecord, JournalPlace, JournalRecord, PaymentRecord, Registry, StoredOutcome,
+};
 use super::tables::Tables;
 use super::{CommitReceipt, Genesis, Reader, Store, StoreError};
 
@@ -64,9 +66,13 @@ impl Reader for MemoryReader {
         Ok(self.tables().instrument_count())
     }
 
-    fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError> {
-        let accounts = self.tables().accounts();
-        accounts.into_iter().for_each(visit);
+    fn visit_accounts(
+        &self,
+        from: AccountId,
+        visit: &mut dyn FnMut(Account) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let accounts = self.tables().accounts_from(from);
+        let _ = accounts.into_iter().try_for_each(visit);
         Ok(())
     }
 
@@ -119,8 +125,12 @@ impl Reader for MemoryReader {
         visit_desk(after, |after, most| Ok(self.tables().desk_after(prefix, after, most)), visit)
     }
 
-    fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError> {
-        visit_journal(|start, most| Ok(self.tables().journal_from(start, most)), visit)
+    fn visit_journal(
+        &self,
+        after: Option<JournalPlace>,
+        visit: &mut dyn FnMut(JournalPlace, &JournalRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        visit_journal(after, |after, most| Ok(self.tables().journal_after(after, most)), visit)
     }
 
     fn reference(&self, account: AccountId) -> Result<String, StoreError> {
@@ -170,18 +180,16 @@ pub(in crate::store) fn visit_desk(
 
 /// Visits the journal in pages that `read` copies out, so that `visit` runs without a lock.
 pub(in crate::store) fn visit_journal(
-    read: impl Fn(usize, usize) -> Result<Vec<JournalRecord>, StoreError>,
-    visit: &mut dyn FnMut(&JournalRecord),
+    after: Option<JournalPlace>,
+    read: impl Fn(Option<JournalPlace>, usize) -> Result<Vec<(JournalPlace, JournalRecord)>, StoreError>,
+    visit: &mut dyn FnMut(JournalPlace, &JournalRecord) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
-    let mut start = 0;
+    let mut after = after;
     loop {
-        let page = read(start, VISIT_RECORDS)?;
-        if page.is_empty() {
+        let page = read(after, VISIT_RECORDS)?;
+        if page.is_empty() || page.iter().any(|(place, record)| visit(*place, record).is_break()) {
             return Ok(());
         }
-        start += page.len();
-        for record in &page {
-            visit(record);
-        }
+        after = page.last().map(|(place, _)| *place);
     }
 }

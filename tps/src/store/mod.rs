@@ -23,7 +23,10 @@ use std::sync::Arc;
 use protocol::ids::{AccountId, InstrumentId, RealmId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
-use records::{BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, Snapshot, StoredOutcome};
+use records::{
+    BatchRecord, Changes, EnrolmentRecord, JournalPlace, JournalRecord, PaymentRecord, Registry, Snapshot,
+    StoredOutcome,
+};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -217,7 +220,22 @@ pub trait Reader: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError>;
+    fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError> {
+        self.visit_accounts(AccountId::ZERO, &mut |account| {
+            visit(account);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Calls `visit` for accounts from the one with id `from` on, in the order of ids, until it breaks.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn visit_accounts(
+        &self,
+        from: AccountId,
+        visit: &mut dyn FnMut(Account) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
 
     /// Calls `visit` for every instrument as enrolled, in the order of ids.
     ///
@@ -304,11 +322,26 @@ pub trait Reader: Send + Sync {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
-    /// Calls `visit` for everything the operator did, oldest first.
+    /// Calls `visit` for what the operator and the desks did after the record at `after`, oldest first, until it breaks.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError>;
+    fn visit_journal(
+        &self,
+        after: Option<JournalPlace>,
+        visit: &mut dyn FnMut(JournalPlace, &JournalRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    /// Calls `visit` for everything the operator and the desks did, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError> {
+        self.visit_journal(None, &mut |_, record| {
+            visit(record);
+            ControlFlow::Continue(())
+        })
+    }
 
     /// What the funding agency calls an account; empty if it was never said.
     ///

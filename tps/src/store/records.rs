@@ -273,6 +273,15 @@ pub struct BalanceKey {
     pub shard: u16,
 }
 
+/// Where in the journal a record stands: number of its commit, and place among the records of that commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JournalPlace {
+    /// Number of the commit.
+    pub commit: u64,
+    /// Place in the commit.
+    pub index: u32,
+}
+
 /// Something the operator did, with what it moved.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct JournalRecord {

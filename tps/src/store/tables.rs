@@ -10,8 +10,8 @@ use protocol::time::Timestamp;
 
 use super::desk::DeskEntry;
 use super::records::{
-    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Registry,
-    StoredOutcome,
+    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalPlace, JournalRecord, MerchantRecord, PaymentRecord,
+    Registry, StoredOutcome,
 };
 use super::{FIRST_BATCH, Genesis, StoreError};
 
@@ -30,7 +30,7 @@ pub(in crate::store) struct Tables {
     references: HashMap<AccountId, String>,
     merchants: HashMap<MerchantId, MerchantRecord>,
     balances: HashMap<BalanceKey, i128>,
-    journal: Vec<JournalRecord>,
+    journal: Vec<(JournalPlace, JournalRecord)>,
     desk: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -66,7 +66,8 @@ impl Tables {
         self.references.extend(changes.references.iter().cloned());
         self.merchants.extend(changes.merchants.iter().map(|record| (record.id, record.clone())));
         self.balances.extend(changes.balances.iter().copied());
-        self.journal.extend(changes.journal.iter().cloned());
+        let places = (0..).map(|index| JournalPlace { commit: self.commit, index });
+        self.journal.extend(places.zip(changes.journal.iter().cloned()));
         for DeskEntry { key, value } in &changes.desk {
             match value {
                 Some(value) => drop(self.desk.insert(key.clone(), value.clone())),
@@ -83,7 +84,7 @@ impl Tables {
             next_batch: self.batches.last_key_value().map_or(FIRST_BATCH, |(last, _)| last.saturating_add(1)),
             merchants: self.merchants.values().cloned().collect(),
             balances: self.balances.iter().map(|(key, balance)| (*key, *balance)).collect(),
-            orders: self.journal.iter().filter_map(|record| record.order).collect::<Vec<Digest>>(),
+            orders: self.journal.iter().filter_map(|(_, record)| record.order).collect::<Vec<Digest>>(),
         };
         registry.merchants.sort_unstable_by_key(|record| record.id);
         registry.balances.sort_unstable_by_key(|(key, _)| *key);
@@ -114,9 +115,9 @@ impl Tables {
         states
     }
 
-    /// All accounts, by id.
-    pub(in crate::store) fn accounts(&self) -> Vec<Account> {
-        let mut accounts: Vec<_> = self.accounts.values().copied().collect();
+    /// Accounts from the id `from` on, in the order of ids.
+    pub(in crate::store) fn accounts_from(&self, from: AccountId) -> Vec<Account> {
+        let mut accounts: Vec<_> = self.accounts.values().filter(|account| account.id >= from).copied().collect();
         accounts.sort_unstable_by_key(|account| account.id);
         accounts
     }
@@ -161,8 +162,13 @@ impl Tables {
         found.take(most).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    /// Up to `most` journal records from the one at `start` on.
-    pub(in crate::store) fn journal_from(&self, start: usize, most: usize) -> Vec<JournalRecord> {
+    /// Up to `most` journal records after the one at `after`.
+    pub(in crate::store) fn journal_after(
+        &self,
+        after: Option<JournalPlace>,
+        most: usize,
+    ) -> Vec<(JournalPlace, JournalRecord)> {
+        let start = self.journal.partition_point(|(place, _)| after.is_some_and(|after| *place <= after));
         self.journal.iter().skip(start).take(most).cloned().collect()
     }
 

@@ -41,7 +41,7 @@ fn a_directory_is_initialised_once() {
 fn keys_that_others_can_read_are_refused_and_never_logged() {
     let tps = Installation::new();
     let keys = files(&tps.data.join("keys"));
-    assert_eq!(keys.len(), 7, "the root, four keys and two files for TLS");
+    assert_eq!(keys.len(), 8, "the root, five keys and two files for TLS");
     for path in keys.iter().chain([&tps.data.join("keys"), &tps.data]) {
         let closed = mode(path);
         for open in [closed | 0o040, closed | 0o004] {
@@ -59,7 +59,7 @@ fn keys_that_others_can_read_are_refused_and_never_logged() {
     assert!(log.contains("serving"), "{log}");
     let key_files: Vec<&PathBuf> =
         keys.iter().filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
-    assert_eq!(key_files.len(), 5);
+    assert_eq!(key_files.len(), 6);
     for path in key_files {
         let file: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
         assert!(!log.contains(file["seed"].as_str().unwrap()));

@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod backing_up;
+mod decoupling;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
 mod importing;
 mod installing;
 mod judging;
+mod notarising;
 mod observing;
 mod paying;
 mod protecting;
 mod rotating;
 mod serving;
+mod stating;

@@ -57,7 +57,7 @@ fn found(directory: &Path, secrets: &[Vec<u8>]) -> usize {
 #[test]
 fn protected_from_the_beginning_no_secret_ever_stands_in_a_file() {
     let plain = Installation::new();
-    assert_eq!(found(&plain.data, &secrets(&plain)), 6, "the search finds what lies there in clear");
+    assert_eq!(found(&plain.data, &secrets(&plain)), 7, "the search finds what lies there in clear");
 
     let key = key_file(&plain, "tps.key");
     let tps = Installation::with(&["--key-file", &key]);
@@ -68,7 +68,7 @@ fn protected_from_the_beginning_no_secret_ever_stands_in_a_file() {
     assert_eq!(tps.json(&["key", "list"])["keys_protected"], true);
     tps.account();
     configure(&tps, &format!("key_file = \"{key}\""));
-    assert_eq!(secrets(&tps).len(), 5);
+    assert_eq!(secrets(&tps).len(), 7);
     assert_eq!(found(&tps.data, &secrets(&tps)), 0);
 
     // New keys are sealed, too, while the server runs, and it takes them.
@@ -102,7 +102,7 @@ fn an_existing_tps_is_protected_in_place_and_back() {
     // Left by a process that was killed while it wrote a key in clear.
     std::fs::copy(tps.data.join("keys/root.toml"), tps.data.join("keys/root.toml.new")).unwrap();
     let protected = tps.json(&["key", "protect", "--key-file", &first]);
-    assert_eq!(protected["files"].as_array().unwrap().len(), 7, "identity, root, four keys, TLS: {protected}");
+    assert_eq!(protected["files"].as_array().unwrap().len(), 8, "identity, root, five keys, TLS: {protected}");
     assert_eq!(found(&tps.data, &before), 0);
     configure(&tps, &format!("key_file = \"{first}\""));
     assert_eq!(secrets(&tps), before, "the same keys");
@@ -128,7 +128,7 @@ fn an_existing_tps_is_protected_in_place_and_back() {
 
     tps.json(&["key", "unprotect"]);
     configure(&tps, "");
-    assert_eq!((found(&tps.data, &before), secrets(&tps)), (5, before));
+    assert_eq!((found(&tps.data, &before), secrets(&tps)), (7, before));
     assert!(!tps.data.join("keys/identity.toml").exists());
     tps.serve(&[]).terminate();
 }

@@ -129,7 +129,7 @@ fn keys_are_rotated_by_the_root_alone() {
     let other_root = other.data.join("keys/root.toml");
     assert!(tps.refused(&["key", "reissue", "--root", other_root.to_str().unwrap()]).contains("another TPS"));
     let listed = tps.json(&["key", "list"]);
-    assert_eq!((&listed["root_key_here"], listed["keys"].as_array().unwrap().len()), (&false.into(), 4));
+    assert_eq!((&listed["root_key_here"], listed["keys"].as_array().unwrap().len()), (&false.into(), 5));
     let proof = id(&listed["keys"][0], "key");
     let only = tps.refused(&["key", "revoke", &proof, "--root", "root.toml"]);
     assert!(only.contains("the only usable proof key"), "{only}");
@@ -147,6 +147,7 @@ fn keys_are_rotated_by_the_root_alone() {
         "certificate next",
         "session current",
         "desk current",
+        "notary current",
     ];
     assert_eq!(stages, expected);
     tps.serve(&[]).terminate();

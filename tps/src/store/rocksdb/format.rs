@@ -13,17 +13,10 @@ pub(super) use values::Value;
 
 use protocol::codec::DecodeError;
 
+pub(super) use crate::store::records::JournalPlace;
+
 /// Version of all bytes in this directory. A database of another version is not opened.
 pub(super) const FORMAT_VERSION: u16 = 2;
-
-/// Where in the journal a record stands: number of its commit, and place among the records of that commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct JournalPlace {
-    /// Number of the commit.
-    pub(super) commit: u64,
-    /// Place in the commit.
-    pub(super) index: u32,
-}
 
 /// The records of the column family `meta`, by key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

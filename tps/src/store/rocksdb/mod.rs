@@ -21,7 +21,9 @@ use protocol::time::Timestamp;
 
 use super::desk::DeskEntry;
 use super::high_water::{self, HighWaterMark, Point};
-use super::records::{BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Registry, StoredOutcome};
+use super::records::{
+    BatchRecord, Changes, EnrolmentRecord, JournalPlace, JournalRecord, PaymentRecord, Registry, StoredOutcome,
+};
 use super::{CHAIN_VALUES_KEPT, CheckpointView, CommitReceipt, FIRST_BATCH, Genesis, Reader, Store, StoreError};
 pub use checkpoint::ReplaceError;
 use columns::{
@@ -29,7 +31,7 @@ use columns::{
     Payments, References, View,
 };
 use disk::{Disk, Opening, Paths};
-use format::{DeskKey, DeskValue, FORMAT_VERSION, JournalPlace, Key, MetaKey, MetaValue, Value, exactly};
+use format::{DeskKey, DeskValue, FORMAT_VERSION, Key, MetaKey, MetaValue, Value, exactly};
 
 /// Appends keys and values of what payments change, as a commit writes them. For counting what the encoding costs.
 pub fn append_records(changes: &Changes, out: &mut Vec<u8>) {
@@ -299,8 +301,12 @@ impl Reader for RocksReader {
         Ok(self.view()?.file_bytes::<Enrolments>()? / ENROLMENT_BYTES_LEAST)
     }
 
-    fn for_each_account(&self, visit: &mut dyn FnMut(Account)) -> Result<(), StoreError> {
-        self.view()?.for_each::<Accounts>(|_, account| visit(account))
+    fn visit_accounts(
+        &self,
+        from: AccountId,
+        visit: &mut dyn FnMut(Account) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.view()?.visit_from::<Accounts>(Some(&from), |_, account| visit(account))
     }
 
     fn for_each_enrolment(&self, visit: &mut dyn FnMut(EnrolmentRecord)) -> Result<(), StoreError> {
@@ -363,8 +369,14 @@ impl Reader for RocksReader {
         })
     }
 
-    fn for_each_journal(&self, visit: &mut dyn FnMut(&JournalRecord)) -> Result<(), StoreError> {
-        self.view()?.for_each::<Journal>(|_, record| visit(&record))
+    fn visit_journal(
+        &self,
+        after: Option<JournalPlace>,
+        visit: &mut dyn FnMut(JournalPlace, &JournalRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.view()?.visit_from::<Journal>(after.as_ref(), |place, record| {
+            if Some(place) == after { ControlFlow::Continue(()) } else { visit(place, &record) }
+        })
     }
 
     fn reference(&self, account: AccountId) -> Result<String, StoreError> {

@@ -90,6 +90,10 @@ purposes! {
     PAYOUT = "payout";
     /// Chain of the ledger's commits.
     COMMIT_CHAIN = "commit chain";
+    /// Header of an archived segment: the next segment holds it. Never sent.
+    ARCHIVE_SEGMENT = "archive segment";
+    /// Records of an archived segment, compressed. Never sent.
+    ARCHIVE_BODY = "archive body";
 }
 
 impl Purpose {

@@ -7,6 +7,7 @@
 //! key-sets/       what customers and merchants pin, signed by the root
 //! ledger/         the database
 //! settlements/    pages of settlement reports, by cycle and merchant
+//! archive/        segments of transactions that left the ledger, signed
 //! funding/        instructions of the funding agency and lists of payouts
 //! checkpoint/     a copy of the ledger while a backup is made of it
 //! admin.sock      where a running server takes the operator's commands
@@ -150,6 +151,11 @@ impl DataDirectory {
     /// Directory of settlement pages, by cycle and merchant.
     pub fn settlements(&self) -> PathBuf {
         self.path.join("settlements")
+    }
+
+    /// Directory of the archive's segments.
+    pub fn archive(&self) -> PathBuf {
+        self.path.join("archive")
     }
 
     /// The folder of the file-based funding adapter.

@@ -5,6 +5,8 @@
 //! the operator sees.
 
 pub mod admin;
+#[cfg(feature = "rocksdb")]
+pub mod archive;
 pub mod audit;
 #[cfg(feature = "rocksdb")]
 pub mod backup;

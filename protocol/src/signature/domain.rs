@@ -92,6 +92,8 @@ roles! {
         DESK_ANSWER = "desk-answer";
         /// A settlement report.
         SETTLEMENT_REPORT = "settlement-report";
+        /// Header of an archived segment of the payment log.
+        ARCHIVE_SEGMENT = "archive-segment";
     }
 
     /// Key of a merchant at the desk; it signs nothing during a purchase.

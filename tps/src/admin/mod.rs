@@ -172,6 +172,11 @@ pub enum AdminRequest {
     },
     /// Settlement of merchants.
     Settlement(settlement::SettlementCommand),
+    /// The archive: lists its segments.
+    Archive {
+        /// Read every segment to its last byte, too.
+        verify: bool,
+    },
     /// Makes a copy of the ledger at [`crate::data_directory::DataDirectory::checkpoint`], for a backup.
     Checkpoint,
     /// Takes keys and configuration anew.
@@ -255,6 +260,13 @@ pub enum AdminResponse {
     Audit(AuditReport),
     /// Of settlement.
     Settlement(settlement::SettlementAnswer),
+    /// The archive.
+    Archive {
+        /// Where it lies.
+        directory: std::path::PathBuf,
+        /// Its segments, in their order.
+        segments: Vec<views::SegmentView>,
+    },
     /// A copy of the ledger was made.
     Checkpoint {
         /// The installation.

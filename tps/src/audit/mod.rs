@@ -96,18 +96,28 @@ fn moving_entries(reader: &dyn Reader) -> Result<u64, AdminError> {
     Ok(count)
 }
 
-/// Replays the log and compares; with `proofs`, rebuilds every stored proof and verifies it as a merchant would.
+/// The archive's transactions and the ledger's.
+#[cfg(feature = "rocksdb")]
+fn whole_log(engine: &Engine, data: &DataDirectory) -> Result<crate::archive::WholeLog, AdminError> {
+    let signers = crate::archive::signers(&crate::keys::KeyRing::load(data)?);
+    Ok(crate::archive::WholeLog::open(engine, &data.archive(), &signers)?)
+}
+
+/// Replays the log, with what is archived of it, and compares; with `proofs`, rebuilds every stored proof and verifies it as a merchant would.
 ///
 /// # Errors
 /// [`AdminError`] where the store or the keys cannot be read; differences are no error.
 pub fn audit(engine: &Engine, data: &DataDirectory, realm: &Realm, proofs: bool) -> Result<AuditReport, AdminError> {
-    let reader = engine.reader();
+    #[cfg(feature = "rocksdb")]
+    let reader = &whole_log(engine, data)?;
+    #[cfg(not(feature = "rocksdb"))]
+    let reader = engine.reader().as_ref();
     let mut report = AuditReport::default();
     let mut attempts = 0;
     let (books, moving) = loop {
-        let before = moving_entries(&**reader)?;
+        let before = moving_entries(reader)?;
         let books = Books::copy(engine);
-        if moving_entries(&**reader)? == before {
+        if moving_entries(reader)? == before {
             break (books, before);
         }
         attempts += 1;
@@ -117,7 +127,7 @@ pub fn audit(engine: &Engine, data: &DataDirectory, realm: &Realm, proofs: bool)
         }
     };
     let copied_at = reader.last_commit()?;
-    let replayed = replay::replay(&**reader, &books, moving, &mut report)?;
+    let replayed = replay::replay(reader, &books, moving, &mut report)?;
     if reader.last_commit()? == copied_at {
         // Nothing was committed meanwhile, so what the books do not know they have lost.
         for (id, number) in &replayed.beyond {
@@ -127,7 +137,7 @@ pub fn audit(engine: &Engine, data: &DataDirectory, realm: &Realm, proofs: bool)
     compare(&books, &replayed, &mut report, realm);
     if proofs {
         let (_, keys) = crate::keys::load_key_set(data, realm, Audience::Merchant, engine.now())?;
-        proofs::verify_all(&**reader, &books, realm, &keys, &mut report)?;
+        proofs::verify_all(reader, &books, realm, &keys, &mut report)?;
     }
     Ok(report)
 }

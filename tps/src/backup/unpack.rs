@@ -12,7 +12,7 @@ use crate::keys::{KeySecret, SecretKind};
 
 /// What a backup may hold: files at its top, and directories with files.
 const FILES: [&str; 3] = [MANIFEST, "realm.toml", "tps.toml"];
-const DIRECTORIES: [&str; 4] = ["keys", "key-sets", "ledger", "ledger/rocksdb"];
+const DIRECTORIES: [&str; 5] = ["keys", "key-sets", "archive", "ledger", "ledger/rocksdb"];
 /// Bytes copied at once.
 const BUFFER_BYTES: usize = 1 << 20;
 

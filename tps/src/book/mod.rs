@@ -27,7 +27,7 @@ use crate::dense::Slot;
 use crate::store::desk::DeskEntry;
 use crate::store::records::{
     BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus, PaymentRecord,
-    Registry,
+    Pruned, Registry,
 };
 use crate::store::{Reader, StoreError};
 use accounts::Accounts;
@@ -65,6 +65,7 @@ struct Changed {
     balances: Vec<(Party, Asset)>,
     journal: Vec<JournalRecord>,
     desk: Vec<DeskEntry>,
+    pruned: Vec<Pruned>,
 }
 
 impl Book {
@@ -234,6 +235,7 @@ impl Book {
             merchants: changed.merchants.iter().filter_map(|id| self.merchants.get(id).cloned()).collect(),
             journal: changed.journal,
             desk: changed.desk,
+            pruned: changed.pruned,
         };
         (changes, durable)
     }

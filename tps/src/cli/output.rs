@@ -117,8 +117,8 @@ fn describe(response: &AdminResponse) -> String {
             "PIN of instrument {instrument}: {}\nIt is shown this once. Tell it over another channel than the bundle's.\n",
             pin.expose()
         ),
-        // Printed by its own command.
-        AdminResponse::Settlement(_) => String::new(),
+        // Printed by their own commands.
+        AdminResponse::Settlement(_) | AdminResponse::Archive { .. } => String::new(),
         AdminResponse::Merchant(merchant) => describe_merchant(merchant),
         AdminResponse::Merchants { merchants } => {
             let mut rows = vec![header(&["MERCHANT", "STATUS", "NAME", "OWED"])];

@@ -2,6 +2,7 @@
 //! itself over a stopped server's database.
 
 mod accounts;
+mod archive;
 mod ids;
 pub mod import;
 pub mod installation;
@@ -127,6 +128,7 @@ impl Operator {
                 Ok(AdminResponse::Audit(crate::audit::audit(&self.engine, &self.data, &self.realm, proofs)?))
             }
             AdminRequest::Settlement(command) => self.settlement(&command),
+            AdminRequest::Archive { verify } => self.archive(verify),
             AdminRequest::Checkpoint => {
                 let made = self.engine.reader().checkpoint(&self.data.checkpoint())?;
                 let CheckpointView { realm, commit, chain } = made;

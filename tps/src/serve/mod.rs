@@ -220,7 +220,7 @@ fn run(
         return Err(ServeError::OtherRealm);
     }
     let engine = Arc::new(Engine::start(store, keys, config.engine(realm.shards))?);
-    let jobs = jobs(&engine, data, realm, &config)?;
+    let jobs = jobs(&engine, data, realm, &config, durable)?;
     // One runtime for the network and another for all else, so that no command ever stands before a payment.
     let (network, control) = (network_runtime(&engine)?, runtime()?);
     let listener = {
@@ -356,6 +356,7 @@ fn jobs(
     data: &DataDirectory,
     realm: &Realm,
     config: &Config,
+    durable: bool,
 ) -> Result<Vec<Box<dyn Job>>, ServeError> {
     let mut jobs: Vec<Box<dyn Job>> = Vec::new();
     // Before the first payment: what is left to verify is known from then on.
@@ -364,6 +365,13 @@ fn jobs(
     }
     let settings = config.settlement.settings(realm)?;
     jobs.push(Box::new(SettlementJob { settings, data: data.clone(), realm: realm.clone() }));
+    // The store in memory keeps everything anyway.
+    #[cfg(feature = "rocksdb")]
+    if durable {
+        jobs.push(Box::new(crate::archive::RetentionJob::new(data.clone(), config.retention_days)));
+    }
+    #[cfg(not(feature = "rocksdb"))]
+    let _ = durable;
     if let Some(agency) = config.funding_key()? {
         jobs.push(Box::new(FundingJob { adapter: Folder::new(&data.funding(), agency), realm: realm.clone() }));
     }

@@ -10,8 +10,8 @@ use protocol::time::Timestamp;
 
 use super::desk::DeskEntry;
 use super::records::{
-    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Registry,
-    StoredOutcome,
+    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Pruned,
+    Registry, StoredOutcome,
 };
 use super::{FIRST_BATCH, Genesis, StoreError};
 
@@ -71,6 +71,12 @@ impl Tables {
             match value {
                 Some(value) => drop(self.desk.insert(key.clone(), value.clone())),
                 None => drop(self.desk.remove(key)),
+            }
+        }
+        for pruned in &changes.pruned {
+            match pruned {
+                Pruned::Payment(place) => drop(self.payments.remove(place)),
+                Pruned::Batch(number) => drop(self.batches.remove(number)),
             }
         }
     }

@@ -22,10 +22,11 @@ use protocol::signature::{DeskRole, SigningKey};
 use protocol::time::Timestamp;
 use tps::archive::{Archiving, Pruning, RetentionJob, SegmentHeader, Signers, WholeLog, archived_up_to, segments};
 use tps::audit::audit;
+use tps::backup;
 use tps::data_directory::DataDirectory;
 use tps::jobs::Job;
 use tps::jobs::cursor::Cursor;
-use tps::keys::KeyRing;
+use tps::keys::{KeyRing, KeySecret};
 use tps::operator::installation::{InstallOptions, fill};
 use tps::pipeline::{Engine, EngineConfig, EngineKeys};
 use tps::settlement::close::Closing;
@@ -40,7 +41,7 @@ use tps::store::{CommitReceipt, Genesis, Reader, Store, StoreError};
 
 const FOR_EVER: Timestamp = Timestamp(u64::MAX);
 /// Small, so that a few payments make several segments.
-const BYTES_MAX: u64 = 4_000;
+const BYTES_MAX: u64 = 2_000;
 
 fn desk_key() -> SigningKey<DeskRole> {
     SigningKey::from_seed([0x44; 32])
@@ -168,7 +169,10 @@ fn old_transactions_move_and_archive_and_ledger_read_as_one_log() {
         // Journal: what was done before the last archived batch, each entry once.
         let copied: u64 = headers.iter().map(|header| header.journal).sum();
         let mut entries = 0;
-        engine.reader().for_each_journal(&mut |record| entries += u64::from(record.time <= headers.last().unwrap().until)).unwrap();
+        engine
+            .reader()
+            .for_each_journal(&mut |record| entries += u64::from(record.time <= headers.last().unwrap().until))
+            .unwrap();
         assert_eq!(copied, entries);
 
         // Nothing moves while somebody reads the whole log.
@@ -232,7 +236,11 @@ fn nothing_is_archived_that_somebody_is_not_done_with() {
     assert!(archiving.write_next(&desk_key(), FOR_EVER).unwrap().is_none());
     engine.record(vec![Cursor::new("pairs", places[3], 0).entry()]).unwrap();
     pay(&engine, &mut customer, 9);
-    assert_eq!(archiving.write_next(&desk_key(), FOR_EVER).unwrap().unwrap().last(), places[3], "not what is unsettled");
+    assert_eq!(
+        archiving.write_next(&desk_key(), FOR_EVER).unwrap().unwrap().last(),
+        places[3],
+        "not what is unsettled"
+    );
     engine.drain();
 }
 
@@ -403,8 +411,22 @@ fn the_audit_replays_the_archive_first_and_verifies_archived_proofs() {
     }
     assert_eq!(all(engine.reader().as_ref()).len(), 1);
     assert_eq!(audit(&engine, &data, &realm, true).unwrap(), before, "the same, wherever the log lies");
+
+    // A backup holds the archive, so that it can be audited and restored alone.
+    let checkpoint = engine.reader().checkpoint(&data.checkpoint()).unwrap();
+    let key_file = directory.path().join("backup.key");
+    tps::data_directory::write_private(&key_file, KeySecret::new_key_file(Timestamp(1)).0.as_bytes()).unwrap();
+    let (secret, file) = (KeySecret::from_key_file(&key_file).unwrap(), directory.path().join("one.backup"));
+    backup::create(&data, &checkpoint, &file, secret.encryptor(), engine.now()).unwrap();
+    let elsewhere = directory.path().join("elsewhere");
+    let restored = backup::restore(&file, &secret, &elsewhere, false, engine.now()).unwrap();
+    assert_eq!((restored.findings.audit.payments, restored.findings.audit.differences_found), (4, 0));
+
     std::fs::remove_file(archive.join("00000001.segment")).unwrap();
     let error = audit(&engine, &data, &realm, false).unwrap_err();
     assert!(error.message.contains("segment 1 of the archive") && error.message.contains("backup"), "{error}");
     engine.drain();
+    // Over the ledger that is there, what is missing of the archive comes back.
+    let restored = backup::restore(&file, &secret, &path, false, Timestamp(2)).unwrap();
+    assert!(restored.former_ledger.is_some() && archive.join("00000001.segment").exists());
 }

@@ -82,7 +82,7 @@ impl<Inner: Read> Read for Hashing<Inner> {
 }
 
 /// Writes a segment. What is not finished has another name and is removed when this is dropped.
-pub struct Writer {
+pub(super) struct Writer {
     path: PathBuf,
     unfinished: tempfile::TempPath,
     encoder: FrameEncoder<Hashing<BufWriter<File>>>,
@@ -143,11 +143,6 @@ impl Writer {
     /// Whether it takes no further batch.
     pub(super) fn is_full(&self, bytes_max: u64) -> bool {
         self.header.record_bytes >= bytes_max
-    }
-
-    /// Whether nothing was added.
-    pub(super) fn is_empty(&self) -> bool {
-        self.header.payments == 0
     }
 
     /// Adds the journal's entries of the segment's time: those after the segment before, up to the first that is later.
@@ -233,8 +228,10 @@ impl<'a> Segment<'a> {
         if read.is_err() || head[..] != self.header.encode() {
             return Err(self.wrong("has another header than the ledger knows"));
         }
-        let mut stream =
-            FrameDecoder::new(Hashing::new(BufReader::with_capacity(BUFFER_BYTES, file.take(self.header.body_bytes + 1))));
+        let mut stream = FrameDecoder::new(Hashing::new(BufReader::with_capacity(
+            BUFFER_BYTES,
+            file.take(self.header.body_bytes + 1),
+        )));
         let (mut buffer, mut found) = (Vec::new(), Found::after(self.header));
         loop {
             let record = LogRecord::read(&mut stream, &mut buffer).map_err(|error| self.damaged(&error))?;

@@ -46,9 +46,8 @@ pub(super) fn verify_all(
         }
         if open.as_ref().is_none_or(|batch| batch.number != place.batch) {
             let batch = reader.batch(place.batch).ok().flatten().filter(|batch| !batch.leaves.is_empty());
-            open = batch.map(|record| {
-                OpenBatch { number: place.batch, tree: Tree::new(record.leaves.clone()), record }
-            });
+            open =
+                batch.map(|record| OpenBatch { number: place.batch, tree: Tree::new(record.leaves.clone()), record });
         }
         let Some(batch) = &open else {
             unreadable.push(place);

@@ -173,7 +173,17 @@ impl Engine {
         let (counters, store_reader) = (Arc::clone(&shared.counters), Arc::clone(&reader));
         let committed_in = committed.clone();
         start("tps-reveal", Box::new(move || run_revealer(&*store_reader, &counters, &committed_in)));
-        Self { intake, sequencers, threads, shared, reader, merchant_debits: Mutex::new(()), log_held: Arc::new(()), groups, committed }
+        Self {
+            intake,
+            sequencers,
+            threads,
+            shared,
+            reader,
+            merchant_debits: Mutex::new(()),
+            log_held: Arc::new(()),
+            groups,
+            committed,
+        }
     }
 
     /// The session keys, the current one first.

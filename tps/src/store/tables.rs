@@ -10,8 +10,8 @@ use protocol::time::Timestamp;
 
 use super::desk::DeskEntry;
 use super::records::{
-    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Pruned,
-    Registry, StoredOutcome,
+    BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, PaymentRecord, Pruned, Registry,
+    StoredOutcome,
 };
 use super::{FIRST_BATCH, Genesis, StoreError};
 

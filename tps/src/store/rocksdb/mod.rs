@@ -22,7 +22,9 @@ use protocol::time::Timestamp;
 
 use super::desk::DeskEntry;
 use super::high_water::{self, HighWaterMark, Point};
-use super::records::{BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Pruned, Registry, StoredOutcome};
+use super::records::{
+    BatchRecord, Changes, EnrolmentRecord, JournalRecord, PaymentRecord, Pruned, Registry, StoredOutcome,
+};
 use super::{CHAIN_VALUES_KEPT, CheckpointView, CommitReceipt, FIRST_BATCH, Genesis, Reader, Store, StoreError};
 pub use checkpoint::ReplaceError;
 use columns::{

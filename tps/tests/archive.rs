@@ -141,7 +141,7 @@ fn old_transactions_move_and_archive_and_ledger_read_as_one_log() {
         let headers = segments(engine.reader().as_ref()).unwrap();
         assert!(headers.len() > 2, "several segments");
         assert_eq!(headers.iter().map(|header| header.payments).sum::<u64>(), 13);
-        assert!(headers.iter().all(|header| header.record_bytes < BYTES_MAX + 2_000));
+        assert!(headers.iter().all(|header| (1..=4).contains(&header.payments)), "each of about so many bytes");
         assert_eq!(archived_up_to(engine.reader().as_ref()).unwrap(), before.last().unwrap().0);
         // What may still be asked for stays: one outcome of each instrument.
         let left = all(engine.reader().as_ref());

@@ -119,6 +119,9 @@ fn over(
 /// Puts the segments of the backup into the archive where they are not there. One of another history is kept beside under another
 /// name. Where this is interrupted, restoring again finishes it.
 fn restore_archive(staged: &Path, data: &DataDirectory, now: Timestamp) -> Result<(), BackupError> {
+    if !staged.exists() {
+        return Ok(());
+    }
     let archive = data.archive();
     for entry in std::fs::read_dir(staged).map_err(DataError::system("list", staged))? {
         let from = entry.map_err(DataError::system("list", staged))?.path();

@@ -95,7 +95,9 @@ fn keeps_extreme_balances(mut subject: impl Subject) {
 fn prunes_what_it_is_told(mut subject: impl Subject) {
     let mut draw = Draw::new(5);
     let commits = [draw.batch_of_payments(1, 5), draw.batch_of_payments(2, 5), draw.batch_of_payments(3, 5)];
-    commits.iter().for_each(|changes| drop(subject.store().commit(changes).unwrap()));
+    for changes in &commits {
+        subject.store().commit(changes).unwrap();
+    }
     let place = |batch, index| Place { batch, index };
     let mut pruned: Vec<Pruned> = (0..5).map(|index| Pruned::Payment(place(1, index))).collect();
     pruned.extend([Pruned::Batch(1), Pruned::Payment(place(2, 0)), Pruned::Payment(place(2, 3))]);
@@ -118,6 +120,7 @@ fn prunes_what_it_is_told(mut subject: impl Subject) {
         assert_eq!(reader.outcome(place(2, 1)).unwrap().payment, commits[1].payments[1].1);
         let after = reader.snapshot().unwrap();
         assert_eq!((after.next_batch, after.instruments.len()), (5, before.instruments.len() + 1));
+        drop(reader);
         subject.restart();
     }
 }

@@ -53,7 +53,7 @@ fn every_purpose_is_documented() {
 
 #[test]
 fn every_domain_is_documented() {
-    let domains: [(&[u8], &str); 10] = [
+    let domains: [(&[u8], &str); 11] = [
         (Domain::<CustomerRole>::REQUEST_FOR_PAYMENT.prefix(), "customer"),
         (Domain::<CustomerRole>::ENROLMENT.prefix(), "customer"),
         (Domain::<ProofRole>::BATCH_ROOT.prefix(), "proof"),
@@ -62,6 +62,7 @@ fn every_domain_is_documented() {
         (Domain::<MerchantRole>::DESK_BATCH.prefix(), "merchant"),
         (Domain::<DeskRole>::DESK_ANSWER.prefix(), "desk"),
         (Domain::<DeskRole>::SETTLEMENT_REPORT.prefix(), "desk"),
+        (Domain::<DeskRole>::ARCHIVE_SEGMENT.prefix(), "desk"),
         (Domain::<FundingRole>::FUNDING_INSTRUCTION.prefix(), "funding"),
         (Domain::<RootRole>::KEY_SET.prefix(), "root"),
     ];

@@ -194,11 +194,10 @@ impl Archiving<'_> {
     }
 }
 
+type Payments = Vec<(Place, PaymentRecord)>;
+
 /// A batch with its transactions, as the ledger holds it.
-fn of_batch(
-    reader: &dyn Reader,
-    number: u64,
-) -> Result<(Option<BatchRecord>, Vec<(Place, PaymentRecord)>), StoreError> {
+fn of_batch(reader: &dyn Reader, number: u64) -> Result<(Option<BatchRecord>, Payments), StoreError> {
     let mut payments = Vec::new();
     let before = Place { batch: number.saturating_sub(1), index: u16::MAX };
     reader.visit_payments(Some(before), &mut |place, record| {
@@ -229,7 +228,7 @@ fn leaving(chunk: &[(Place, InstrumentId)], kept: &BTreeSet<Place>) -> Vec<Prune
 struct Waiting {
     number: u64,
     batch: BatchRecord,
-    payments: Vec<(Place, PaymentRecord)>,
+    payments: Payments,
 }
 
 /// A segment that is being filled. Its file is made with the first batch.

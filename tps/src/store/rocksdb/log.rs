@@ -15,6 +15,7 @@ const VALUE_BYTES_MAX: usize = 1 << 20;
 
 /// A record of the log.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all records are the largest, and one is held at a time")]
 pub enum LogRecord {
     /// A signed batch; its transactions follow.
     Batch(u64, BatchRecord),

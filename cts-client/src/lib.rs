@@ -34,6 +34,7 @@ pub mod frames;
 mod key_set;
 pub mod merchant;
 mod payer;
+pub mod skew;
 pub mod store;
 pub mod transport;
 pub mod wallet;

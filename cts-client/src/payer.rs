@@ -18,14 +18,17 @@ use protocol::error::{ErrorCode, ErrorMessage};
 use protocol::frame::MessageType;
 use protocol::ids::KeyId;
 use protocol::pin::Pin;
+use protocol::proof::Proof;
 use protocol::request::{Content, InstrumentKeys, seal};
 use protocol::response;
+use protocol::time::Timestamp;
 
 use crate::clock;
 use crate::crash;
 use crate::error::CtsError;
 use crate::frames::{Frames, Link};
 use crate::key_set::KeySets;
+use crate::skew::{Clock, WallClock};
 use crate::store::{Directory, Outcome, OutcomeKind};
 use crate::transport::{ProcessorConnection, REQUEST_TIMEOUT};
 
@@ -62,6 +65,7 @@ pub(crate) struct Payer {
     pub(crate) frames: Frames,
     pub(crate) patience: Patience,
     pub(crate) key_sets: Arc<KeySets>,
+    pub(crate) clock: Clock,
     pin: Mutex<Option<Pin>>,
     /// The queue: whoever holds it pays. Fair, first come, first served.
     state: tokio::sync::Mutex<PaymentState>,
@@ -75,10 +79,12 @@ impl Payer {
         key_sets: Arc<KeySets>,
         frames: Frames,
         patience: Patience,
+        wall: WallClock,
     ) -> Result<Self, CtsError> {
         let state = tokio::sync::Mutex::new(directory.payment_state()?);
+        let clock = Clock::new(wall, directory.clock_skew()?);
         let pin = Mutex::new(None);
-        Ok(Self { directory, keys, connection, frames, patience, key_sets, pin, state })
+        Ok(Self { directory, keys, connection, frames, patience, key_sets, clock, pin, state })
     }
 
     /// Holds a PIN in memory, or forgets the one held; what is replaced is overwritten.
@@ -178,6 +184,8 @@ impl Payer {
             .current()
             .session_key(clock::now())
             .map_err(|error| CtsError::Unresolved { reason: error.to_string() })?;
+        // An answer to an earlier attempt may be told again later, with the time it was made.
+        let is_first = state.pending().is_some_and(|pending| pending.attempts_unanswered == 0);
         let mut next = state.clone();
         let attempt = next.about_to_send()?;
         self.keep(state, next)?;
@@ -186,6 +194,7 @@ impl Payer {
         let modified = pin.modified(state.modifier());
         let request = seal(attempt.content(), attempt.count(), &self.keys, modified, &processor, clock::ephemeral())?;
         self.frames.sent(Link::Processor, &request.bytes);
+        let sent_at = self.clock.wall();
         let answer = self.connection.request_within(&request.bytes, self.patience.timeout).await;
         crash::point("after-request-sent");
         let again = |reason: String, pause| Ok(Answered::AskAgain { reason, pause });
@@ -210,7 +219,23 @@ impl Payer {
             Err(error) => return again(error.to_string(), None),
         };
         crash::point("after-answer-before-store");
-        self.take(state, attempt, opened)
+        let told = Proof::decode(&opened.proof_bytes).map(|proof| proof.statement.batch_time);
+        let taken = self.take(state, attempt, opened);
+        if is_first && let Ok(told) = told {
+            self.learn_time(told, sent_at)?;
+        }
+        taken
+    }
+
+    /// Compares the TPS's time with this machine's, and keeps the difference for later payments.
+    fn learn_time(&self, told: Timestamp, sent_at: Timestamp) -> Result<(), CtsError> {
+        if let Some(skew) = self.clock.learn(told, sent_at) {
+            self.directory.store_clock_skew(&skew)?;
+            if skew.is_to_be_told() {
+                tracing::warn!("{skew}: set it");
+            }
+        }
+        Ok(())
     }
 
     /// The TPS no longer holds the session key `used`: nothing was looked at, so the same content is sealed again for the

@@ -15,7 +15,7 @@ use protocol::key_set::PinnedKeySet;
 use protocol::limits::MERCHANT_MESSAGE_BYTES_MAX;
 use protocol::money::{Amount, Asset};
 use protocol::pin::Pin;
-use protocol::purchase::{QuoteOffer, QuoteRequest, VerifiedOffer};
+use protocol::purchase::{OfferError, QuoteOffer, QuoteRequest, VerifiedOffer};
 use protocol::quote::Quote;
 use protocol::request::InstrumentKeys;
 use protocol::signature::SigningKey;
@@ -29,6 +29,7 @@ use crate::frames::Frames;
 use crate::key_set::{KeySets, Pins};
 use crate::merchant::MerchantClient;
 use crate::payer::{Patience, Payer};
+use crate::skew::{ClockSkew, WallClock};
 use crate::store::{Directory, Enrolment, Outcome, PurchaseRecord, StoreError};
 use crate::transport::{ProcessorConnection, ProcessorTarget};
 
@@ -39,6 +40,8 @@ pub struct WalletSettings {
     pub patience: Patience,
     /// Shows every message.
     pub frames: Frames,
+    /// This machine's clock.
+    pub wall_clock: WallClock,
 }
 
 /// A handle on one instrument; clones share it. While it lives no other process can use the instrument.
@@ -77,6 +80,8 @@ pub struct Status {
     pub balance: Option<i128>,
     /// Purchases that wait for something.
     pub open_purchases: usize,
+    /// How far this machine's clock was off when the TPS answered last, if it ever was.
+    pub clock_skew: Option<ClockSkew>,
 }
 
 /// A merchant's offer that was checked and can be shown.
@@ -134,6 +139,7 @@ fn status(
         pending: state.pending().copied(),
         balance,
         open_purchases,
+        clock_skew: directory.clock_skew()?,
     })
 }
 
@@ -174,10 +180,11 @@ impl Wallet {
             server_certificate: enrolment.server_certificate.expose().to_vec(),
         };
         let connection = ProcessorConnection::new(&target)?;
-        let WalletSettings { patience, frames } = settings;
+        let WalletSettings { patience, frames, wall_clock } = settings;
         let key_sets = KeySets::open(&enrolment, Arc::clone(&directory), connection.clone(), frames.clone())?;
         let key_sets = Arc::new(key_sets);
-        let payer = Payer::new(Arc::clone(&directory), keys, connection, key_sets, frames.clone(), patience)?;
+        let payer =
+            Payer::new(Arc::clone(&directory), keys, connection, key_sets, frames.clone(), patience, wall_clock)?;
         Ok(Self(Arc::new(Inner { directory, enrolment, payer, frames })))
     }
 
@@ -236,8 +243,19 @@ impl Wallet {
             Err(error) if error.is_unknown_issuer() && self.refresh_key_set().await.is_ok() => {
                 self.check_offer(url, &answer)
             }
+            // A quote that was asked for this moment has not expired: this machine's clock is ahead.
+            Err(CtsError::Offer(OfferError::Expired(_))) => {
+                let quote = Quote::decode(QuoteOffer::decode(&answer)?.quote_bytes())?;
+                self.0.payer.clock.suppose(quote.issued_at);
+                self.check_offer(url, &answer)
+            }
             checked => checked,
         }
+    }
+
+    /// How far this machine's clock is off, as the TPS's last answer told; `None` where it never told.
+    pub fn clock_skew(&self) -> Option<ClockSkew> {
+        self.0.payer.clock.skew()
     }
 
     /// Checks an offer from wherever it came.
@@ -245,7 +263,7 @@ impl Wallet {
     /// # Errors
     /// [`CtsError::Decode`], [`CtsError::Offer`], [`CtsError::UnknownAsset`].
     pub fn check_offer(&self, url: &str, bytes: &[u8]) -> Result<Quoted, CtsError> {
-        let offer = QuoteOffer::decode(bytes)?.verify(&self.0.payer.key_sets.current(), clock::now())?;
+        let offer = QuoteOffer::decode(bytes)?.verify(&self.0.payer.key_sets.current(), self.0.payer.clock.now())?;
         let exponent = self.exponent(offer.quote().asset)?;
         Ok(Quoted { url: url.to_owned(), offer, exponent })
     }
@@ -261,7 +279,11 @@ impl Wallet {
         let same = open.filter(|pending| pending.content.quote_digest == quoted.offer.quote_digest());
         let content = match same {
             Some(pending) => pending.content,
-            None => protocol::customer::purchase::content_of(quoted.quote(), clock::modifier_part(), clock::now())?,
+            None => protocol::customer::purchase::content_of(
+                quoted.quote(),
+                clock::modifier_part(),
+                self.0.payer.clock.now(),
+            )?,
         };
         self.0.payer.pay(&content).await
     }

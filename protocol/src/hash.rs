@@ -94,6 +94,10 @@ purposes! {
     COMMIT_CHAIN = "commit chain";
     /// Names a merchant's batch in its answer.
     DESK_BATCH = "desk batch";
+    /// Header of an archived segment: the next segment holds it. Never sent.
+    ARCHIVE_SEGMENT = "archive segment";
+    /// Records of an archived segment, compressed. Never sent.
+    ARCHIVE_BODY = "archive body";
 }
 
 impl Purpose {

@@ -24,6 +24,8 @@ pub use settlement::{AssetFees, SettlementConfig};
 /// Environment variables with the prefix `TPS_` that are no configuration.
 const OTHER_VARIABLES: &[&str] = &["data", "crash_at", "stall_at"];
 const MEBIBYTE: u64 = 1 << 20;
+/// A hundred years.
+const RETENTION_DAYS_MAX: u64 = 36_500;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -65,6 +67,8 @@ pub struct Config {
     pub settlement: SettlementConfig,
     /// Public key of the funding agency, hexadecimal; with it, instructions are taken from the folder `funding`.
     pub funding_key: Option<String>,
+    /// Days that transactions stay in the ledger and may be refunded; then they move to the archive. 0 keeps everything.
+    pub retention_days: u64,
     /// New payments are refused when less disk space than this is free.
     pub disk_low_bytes: u64,
     /// Connections at a time.
@@ -111,6 +115,7 @@ impl Default for Config {
             signature_check: engine.signatures.check,
             settlement: SettlementConfig::default(),
             funding_key: None,
+            retention_days: 0,
             disk_low_bytes: 512 * MEBIBYTE,
             connections_max: receive.connections_max,
             open_requests_per_connection_max: receive.open_requests_per_connection_max,
@@ -264,6 +269,7 @@ impl Config {
         let ranges = [
             ("workers", self.workers <= 1_024, "0 (one per processor) to 1024"),
             ("queue_requests", (1..=10_000_000).contains(&self.queue_requests), "1 to 10000000"),
+            ("retention_days", self.retention_days <= RETENTION_DAYS_MAX, "0 (keep everything) to 36500"),
             ("connections_max", self.connections_max > 0, "at least 1"),
             ("open_requests_per_connection_max", self.open_requests_per_connection_max > 0, "at least 1"),
             ("open_requests_per_address_max", self.open_requests_per_address_max > 0, "at least 1"),
@@ -396,6 +402,10 @@ pub const CONFIG_TEMPLATE: &str = "\
 # New payments are refused when less disk space than this is free.
 #disk_low_bytes = 536870912
 
+# Days that transactions stay in the ledger and may be refunded; then they move to signed files in DATA/archive, which audits
+# go on reading. 0 keeps everything in the ledger.
+#retention_days = 0
+
 # Bounds against floods.
 #connections_max = 20000
 #open_requests_per_connection_max = 4096
@@ -467,7 +477,7 @@ mod tests {
         let derived =
             Config { operations_listen: None, desk_listen: None, vru_listen: None, vru_http_listen: None, ..shown };
         assert_eq!(derived, Config::default());
-        assert_eq!(uncommented.lines().count(), 23);
+        assert_eq!(uncommented.lines().count(), 24);
     }
 
     #[test]
@@ -486,6 +496,7 @@ mod tests {
             ("workers = -1", "workers"),
             ("workers = 5000", "workers"),
             ("queue_requests = 0", "queue_requests"),
+            ("retention_days = 40000", "retention_days"),
             ("shards = 8", "made with 4"),
             ("signature_policy = \"perhaps\"", "signature_policy"),
             ("desk_listen = \"nowhere\"", "IP:PORT or off"),

@@ -137,6 +137,21 @@ impl ConnectionCounters {
     }
 }
 
+/// What the archive took out of the ledger.
+#[derive(Debug, Default)]
+pub struct ArchiveCounters {
+    /// Segments written.
+    pub segments: Counter,
+    /// Transactions in them.
+    pub payments: Counter,
+    /// Records that left the ledger.
+    pub pruned: Counter,
+    /// Commits in which they did.
+    pub prunings: Counter,
+    /// Time that the shard of these commits was kept from payments, in microseconds.
+    pub pruning_us: Counter,
+}
+
 /// What the pipeline counts.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -146,6 +161,8 @@ pub struct Counters {
     pub histograms: Histograms,
     /// Customers' connections.
     pub connections: ConnectionCounters,
+    /// The archive.
+    pub archive: ArchiveCounters,
     /// Messages answered with a typed error, by [`ErrorCode::ALL`].
     pub refused: [Counter; ErrorCode::ALL.len()],
     /// Requests answered `Overloaded`.

@@ -7,6 +7,7 @@
 //! key-sets/       what customers and merchants pin, signed by the root
 //! ledger/         the database
 //! settlements/    pages of settlement reports, by cycle and merchant
+//! archive/        segments of transactions that left the ledger, signed
 //! funding/        instructions of the funding agency and lists of payouts
 //! checkpoint/     a copy of the ledger while a backup is made of it
 //! admin.sock      where a running server takes the operator's commands
@@ -155,6 +156,11 @@ impl DataDirectory {
     /// Directory of statements of single parties, until the command that asked for one has taken it.
     pub fn statements(&self) -> PathBuf {
         self.path.join("statements")
+    }
+
+    /// Directory of the archive's segments.
+    pub fn archive(&self) -> PathBuf {
+        self.path.join("archive")
     }
 
     /// The folder of the file-based funding adapter.

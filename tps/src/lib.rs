@@ -6,6 +6,8 @@
 //! [`desk`] is where merchants hand in batches.
 
 pub mod admin;
+#[cfg(feature = "rocksdb")]
+pub mod archive;
 pub mod audit;
 #[cfg(feature = "rocksdb")]
 pub mod backup;

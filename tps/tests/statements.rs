@@ -78,7 +78,7 @@ fn order(scope: Scope, period: (Timestamp, Timestamp), directory: &Path) -> Orde
 /// Makes statements here and now.
 fn make(engine: &Engine, order: Order) {
     let mut run = Run::start(order, realm()).unwrap();
-    while let Some(pause) = run.step(engine).unwrap() {
+    while let Some(pause) = run.step(engine, None).unwrap() {
         if let Pause::For(time) = pause {
             std::thread::sleep(time);
         }
@@ -325,7 +325,7 @@ fn statements_made_while_payments_go_on_add_up() {
         let start = reference.moments[0];
         let accounts: Vec<AccountId> = group.iter().map(|customer| customer.account).collect();
         let directory = tempfile::tempdir().unwrap();
-        let desk = Arc::new(Desk::default());
+        let desk = Arc::new(StatementDesk::default());
         let engine = Arc::new(engine);
         let jobs: Vec<Box<dyn Job>> = vec![Box::new(StatementJob::new(Arc::clone(&desk), realm()))];
         let jobs = Jobs::start(Arc::clone(&engine), jobs).unwrap();
@@ -450,7 +450,7 @@ fn nothing_of_a_merchants_statement_depends_on_who_paid() {
 fn orders_that_fail_or_are_taken_back_leave_nothing_and_others_go_on() {
     let (engine, _, _) = world(1);
     let directory = tempfile::tempdir().unwrap();
-    let (desk, path) = (Arc::new(Desk::default()), |name: &str| directory.path().join(name));
+    let (desk, path) = (Arc::new(StatementDesk::default()), |name: &str| directory.path().join(name));
     let mut job = StatementJob::new(Arc::clone(&desk), realm());
     let all = (Timestamp(0), moment(&engine));
     let run = |job: &mut StatementJob, number: u64| {

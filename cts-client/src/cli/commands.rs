@@ -251,6 +251,7 @@ impl Session<'_> {
         result: anyhow::Result<cts_client::Receipt>,
     ) -> anyhow::Result<Exit> {
         wallet.close().await;
+        self.output.clock(wallet.clock_skew());
         let receipt = result?;
         let exponent = wallet.status().await.map_or(0, |status| status.exponent);
         let (text, value, exit) = output::receipt(&receipt, exponent);
@@ -283,6 +284,7 @@ impl Session<'_> {
             }
         };
         wallet.close().await;
+        self.output.clock(wallet.clock_skew());
         if let OutcomeKind::Decided { proof, .. } = &outcome.kind {
             std::fs::write(proof_out, proof.expose()).with_context(|| proof_out.display().to_string())?;
         }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use cts_client::error::CtsError;
+use cts_client::skew::ClockSkew;
 use cts_client::store::{Outcome, OutcomeKind, PurchaseRecord};
 use cts_client::{Quoted, Receipt, Status};
 use protocol::customer::payment::PaymentRefused;
@@ -67,6 +68,13 @@ impl Output {
             println!("{value}");
         } else {
             println!("{text}");
+        }
+    }
+
+    /// Warns of a clock that is far off, apart from the result.
+    pub(super) fn clock(&self, skew: Option<ClockSkew>) {
+        if let Some(skew) = skew.filter(ClockSkew::is_to_be_told) {
+            eprintln!("cts: {skew}: set it, so that later payments are not denied");
         }
     }
 
@@ -196,10 +204,14 @@ pub(super) fn status(status: &Status) -> (String, Value) {
         None => "open payment  none\n".to_owned(),
     });
     text.push_str(&format!("open orders   {}", status.open_purchases));
+    let skew = status.clock_skew;
+    if let Some(skew) = skew.filter(ClockSkew::is_to_be_told) {
+        text.push_str(&format!("\nclock         {skew}: set it"));
+    }
     let value = json!({
         "instrument": status.instrument, "standing": status.standing, "next_count": status.next_count,
         "asset": status.asset.to_string(), "balance": status.balance.map(|balance| balance.to_string()), "balance_text": balance,
-        "open_orders": status.open_purchases,
+        "open_orders": status.open_purchases, "clock_behind_ms": skew.map(|skew| skew.behind_ms),
         "open_payment": open.map(|pending| json!({
             "count": pending.count, "merchant": pending.content.merchant, "number": pending.content.number,
             "amount": pending.content.amount, "attempts_unanswered": pending.attempts_unanswered,

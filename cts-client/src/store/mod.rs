@@ -7,6 +7,7 @@
 //! | `enrolment.json` | the TPS, its certificate and root key; written last by `init` |
 //! | `key-set` | the newest key set that the root signed |
 //! | `payment.json` | count, modifier, and the request that is open |
+//! | `clock.json` | how far this machine's clock was off when the TPS answered last |
 //! | `outcomes/` | one file per decided payment, with proof or denial; written before `payment.json` moves on |
 //! | `purchases/` | one file per confirmed purchase |
 //!
@@ -30,10 +31,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::skew::ClockSkew;
+
 const KEYS: &str = "keys.json";
 const ENROLMENT: &str = "enrolment.json";
 const KEY_SET: &str = "key-set";
 const PAYMENT: &str = "payment.json";
+const CLOCK: &str = "clock.json";
 const OUTCOMES: &str = "outcomes";
 const PURCHASES: &str = "purchases";
 const LOCK: &str = "lock";
@@ -175,6 +179,22 @@ impl Directory {
     /// [`StoreError`].
     pub fn store_payment_state(&self, state: &PaymentState) -> Result<(), StoreError> {
         self.write(PAYMENT, state)
+    }
+
+    /// How far this machine's clock was off when the TPS answered last; `None` where it never was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn clock_skew(&self) -> Result<Option<ClockSkew>, StoreError> {
+        self.read(CLOCK)
+    }
+
+    /// Stores how far this machine's clock is off.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn store_clock_skew(&self, skew: &ClockSkew) -> Result<(), StoreError> {
+        self.write(CLOCK, skew)
     }
 
     fn outcome_name(content: &Content) -> String {

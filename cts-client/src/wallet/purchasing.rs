@@ -118,7 +118,7 @@ impl Wallet {
         self.0.payer.state().await.may_pay()?;
         let client = MerchantClient::new(&quoted.url, self.0.frames.clone())?;
         let mut purchase = Purchase::new(&quoted.offer);
-        purchase.confirm(&quoted.offer, clock::ephemeral(), options.address.as_ref(), clock::now())?;
+        purchase.confirm(&quoted.offer, clock::ephemeral(), options.address.as_ref(), self.0.payer.clock.now())?;
         let output = output.map(|output| std::path::absolute(&output).unwrap_or(output));
         let record = PurchaseRecord { url: quoted.url.clone(), output, begun_at: clock::now(), purchase };
         let (number, watch) = (quote.number, options.watch);
@@ -173,7 +173,8 @@ impl Wallet {
         let run = self.run(number, &BuyOptions::default())?;
         let purchase = &run.record.purchase;
         let certificate = run.client.certificate().await?;
-        let certificate = purchase.check_certificate(&certificate, &self.0.payer.key_sets.current(), clock::now())?;
+        let (keys, now) = (self.0.payer.key_sets.current(), self.0.payer.clock.now());
+        let certificate = purchase.check_certificate(&certificate, &keys, now)?;
         let (asked, session) = purchase.ask_refund(&certificate, clock::ephemeral())?;
         let answer = run.client.post("renegotiate", &asked.encode()).await?;
         Ok(Purchase::refund_status(&answer, &asked, &session)?)
@@ -273,7 +274,7 @@ impl Run<'_> {
     fn begin_payment(&mut self) -> Result<(), CtsError> {
         // Without a PIN nothing is begun: somebody else may still pay this order.
         self.wallet.0.payer.pin()?;
-        match self.record.purchase.begin_payment(clock::modifier_part(), clock::now()) {
+        match self.record.purchase.begin_payment(clock::modifier_part(), self.wallet.0.payer.clock.now()) {
             Ok(_) => {
                 self.store()?;
                 crash::point("after-content-stored");
@@ -373,7 +374,8 @@ impl Run<'_> {
         self.renegotiated = true;
         let certificate = self.client.certificate().await?;
         let keys = self.wallet.0.payer.key_sets.current();
-        let certificate = self.record.purchase.check_certificate(&certificate, &keys, clock::now())?;
+        let certificate =
+            self.record.purchase.check_certificate(&certificate, &keys, self.wallet.0.payer.clock.now())?;
         let message = self.record.purchase.renegotiate(&certificate, clock::ephemeral())?;
         self.store()?;
         crash::point("after-renegotiation-stored");

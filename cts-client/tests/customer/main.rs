@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod anonymity;
+mod clocks;
 mod command_line;
 mod crashes;
 mod key_sets;

@@ -94,6 +94,8 @@ roles! {
         SETTLEMENT_REPORT = "settlement-report";
         /// Where the desk is, for merchants.
         DESK_DESCRIPTION = "desk-description";
+        /// Header of an archived segment of the payment log.
+        ARCHIVE_SEGMENT = "archive-segment";
     }
 
     /// Key of a merchant at the desk; it signs nothing during a purchase.

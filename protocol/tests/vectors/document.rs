@@ -54,7 +54,7 @@ fn every_purpose_is_documented() {
 
 #[test]
 fn every_domain_is_documented() {
-    let domains: [(&[u8], &str); 12] = [
+    let domains: [(&[u8], &str); 13] = [
         (Domain::<CustomerRole>::REQUEST_FOR_PAYMENT.prefix(), "customer"),
         (Domain::<CustomerRole>::ENROLMENT.prefix(), "customer"),
         (Domain::<ProofRole>::BATCH_ROOT.prefix(), "proof"),
@@ -63,6 +63,7 @@ fn every_domain_is_documented() {
         (Domain::<MerchantRole>::DESK_BATCH.prefix(), "merchant"),
         (Domain::<DeskRole>::DESK_ANSWER.prefix(), "desk"),
         (Domain::<DeskRole>::SETTLEMENT_REPORT.prefix(), "desk"),
+        (Domain::<DeskRole>::ARCHIVE_SEGMENT.prefix(), "desk"),
         (Domain::<FundingRole>::FUNDING_INSTRUCTION.prefix(), "funding"),
         (Domain::<DeskRole>::DESK_DESCRIPTION.prefix(), "desk"),
         (Domain::<NotaryRole>::NOTARY_RECEIPT.prefix(), "notary"),

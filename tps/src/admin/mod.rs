@@ -190,6 +190,11 @@ pub enum AdminRequest {
     Statement(statement::StatementCommand),
     /// The notary.
     Notary(notary::NotaryCommand),
+    /// The archive: lists its segments.
+    Archive {
+        /// Read every segment to its last byte, too.
+        verify: bool,
+    },
     /// Makes a copy of the ledger at [`crate::data_directory::DataDirectory::checkpoint`], for a backup.
     Checkpoint,
     /// Takes keys and configuration anew.
@@ -339,6 +344,13 @@ pub enum AdminResponse {
     Statement(statement::StatementAnswer),
     /// Receipts of the notary.
     Notary(notary::NotaryAnswer),
+    /// The archive.
+    Archive {
+        /// Where it lies.
+        directory: std::path::PathBuf,
+        /// Its segments, in their order.
+        segments: Vec<views::SegmentView>,
+    },
     /// A copy of the ledger was made.
     Checkpoint {
         /// The installation.

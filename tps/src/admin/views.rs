@@ -335,3 +335,26 @@ pub struct CountersView {
     #[serde(default)]
     pub warnings: Vec<StatusWarning>,
 }
+
+/// A segment of the archive.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SegmentView {
+    /// Its number.
+    pub segment: u64,
+    /// Time of its first batch.
+    pub from_ms: Timestamp,
+    /// Time of its last batch.
+    pub until_ms: Timestamp,
+    /// Transactions in it.
+    pub payments: u64,
+    /// Journal entries in it.
+    pub journal: u64,
+    /// Bytes of its file.
+    pub file_bytes: u64,
+    /// Bytes of its records before compression.
+    pub record_bytes: u64,
+    /// Digest of its compressed records, hexadecimal.
+    pub digest: String,
+    /// What is wrong with it; `None` where nothing is, or nobody looked.
+    pub problem: Option<String>,
+}

@@ -100,20 +100,23 @@ fn moving_entries(reader: &dyn Reader) -> Result<u64, AdminError> {
     Ok(count)
 }
 
-/// Replays the log and compares; with `proofs`, rebuilds every stored proof and verifies it as a merchant would.
+/// Replays the log, with what is archived of it, and compares; with `proofs`, rebuilds every stored proof and verifies it as a merchant would.
 ///
 /// # Errors
 /// [`AdminError`] where the store or the keys cannot be read; differences are no error.
 pub fn audit(engine: &Engine, data: &DataDirectory, realm: &Realm, proofs: bool) -> Result<AuditReport, AdminError> {
-    let reader = engine.reader();
+    #[cfg(feature = "rocksdb")]
+    let reader = &crate::archive::WholeLog::of(engine, data)?;
+    #[cfg(not(feature = "rocksdb"))]
+    let reader = engine.reader().as_ref();
     let mut report = AuditReport::default();
     let mut attempts = 0;
     let (books, moving, marks) = loop {
-        let before = moving_entries(&**reader)?;
+        let before = moving_entries(reader)?;
         let books = Books::copy(engine);
         // A mark is written with its posting: those read here are those of the entries counted.
-        let marks = refunds::Marks::read(&**reader)?;
-        if moving_entries(&**reader)? == before {
+        let marks = refunds::Marks::read(reader)?;
+        if moving_entries(reader)? == before {
             break (books, before, marks);
         }
         attempts += 1;
@@ -124,7 +127,7 @@ pub fn audit(engine: &Engine, data: &DataDirectory, realm: &Realm, proofs: bool)
         }
     };
     let copied_at = reader.last_commit()?;
-    let replayed = replay::replay(&**reader, &books, moving, marks, &mut report)?;
+    let replayed = replay::replay(reader, &books, moving, marks, &mut report)?;
     if reader.last_commit()? == copied_at {
         // Nothing was committed meanwhile, so what the books do not know they have lost.
         for (id, number) in &replayed.beyond {
@@ -134,7 +137,7 @@ pub fn audit(engine: &Engine, data: &DataDirectory, realm: &Realm, proofs: bool)
     compare(&books, &replayed, &mut report, realm);
     if proofs {
         let (_, keys) = crate::keys::load_key_set(data, realm, Audience::Merchant, engine.now())?;
-        proofs::verify_all(&**reader, &books, realm, &keys, &mut report)?;
+        proofs::verify_all(reader, &books, realm, &keys, &mut report)?;
     }
     Ok(report)
 }

@@ -45,9 +45,9 @@ pub(super) fn verify_all(
             return;
         }
         if open.as_ref().is_none_or(|batch| batch.number != place.batch) {
-            open = reader.outcome(place).ok().filter(|stored| !stored.batch.leaves.is_empty()).map(|stored| {
-                OpenBatch { number: place.batch, tree: Tree::new(stored.batch.leaves.clone()), record: stored.batch }
-            });
+            let batch = reader.batch(place.batch).ok().flatten().filter(|batch| !batch.leaves.is_empty());
+            open =
+                batch.map(|record| OpenBatch { number: place.batch, tree: Tree::new(record.leaves.clone()), record });
         }
         let Some(batch) = &open else {
             unreadable.push(place);

@@ -52,6 +52,10 @@ pub fn create(
         archive.one(&data.config_file(), "tps.toml")?;
         archive.directory(&data.key_sets(), "key-sets")?;
         archive.directory(&data.keys(), "keys")?;
+        // Made before the ledger knows of them, and never changed: what the checkpoint knows of is there.
+        if data.archive().exists() {
+            archive.directory(&data.archive(), "archive")?;
+        }
         let ledger = data.checkpoint();
         archive.one(&ledger.join("high-water"), "ledger/high-water")?;
         archive.directory(&ledger.join("rocksdb"), "ledger/rocksdb")?;

@@ -8,7 +8,7 @@ use protocol::time::Timestamp;
 use super::manifest::MANIFEST;
 use super::{BackupError, Findings, inspect, unpack};
 use crate::admin::client::AdminClient;
-use crate::data_directory::{DataDirectory, DataError, sync_directory};
+use crate::data_directory::{DataDirectory, DataError, make_private_directory, sync_directory};
 use crate::keys::KeySecret;
 use crate::store::StoreError;
 use crate::store::rocksdb::{ReplaceError, RocksStore};
@@ -95,7 +95,10 @@ fn over(
     let had_one = data.ledger().exists();
     let replaced = RocksStore::replace(&data.ledger(), &new, &former, accept_loss);
     let error = match replaced {
-        Ok(()) => return Ok(Restored { findings, former_ledger: had_one.then_some(former) }),
+        Ok(()) => {
+            restore_archive(&staged.path().join("archive"), data, now)?;
+            return Ok(Restored { findings, former_ledger: had_one.then_some(former) });
+        }
         Err(error) => error,
     };
     let (data, backup) = (data.path().to_owned(), findings.manifest.commit);
@@ -111,4 +114,43 @@ fn over(
     };
     std::fs::remove_dir_all(&new).map_err(DataError::system("remove", &new))?;
     Err(error)
+}
+
+/// Puts the segments of the backup into the archive where they are not there. One of another history is kept beside under another
+/// name. Where this is interrupted, restoring again finishes it.
+fn restore_archive(staged: &Path, data: &DataDirectory, now: Timestamp) -> Result<(), BackupError> {
+    if !staged.exists() {
+        return Ok(());
+    }
+    let archive = data.archive();
+    for entry in std::fs::read_dir(staged).map_err(DataError::system("list", staged))? {
+        let from = entry.map_err(DataError::system("list", staged))?.path();
+        let Some(name) = from.file_name() else { continue };
+        if !archive.exists() {
+            make_private_directory(&archive)?;
+        }
+        let to = archive.join(name);
+        if to.exists() {
+            if same_bytes(&from, &to).map_err(DataError::system("compare", &to))? {
+                continue;
+            }
+            let beside = to.with_added_extension(format!("before-restore-{}", now.0));
+            std::fs::rename(&to, &beside).map_err(DataError::system("rename", &to))?;
+        }
+        std::fs::rename(&from, &to).map_err(DataError::system("write", &to))?;
+    }
+    if archive.exists() {
+        sync_directory(&archive).map_err(DataError::system("write into", &archive))?;
+    }
+    Ok(())
+}
+
+/// Whether two files hold the same.
+fn same_bytes(one: &Path, other: &Path) -> std::io::Result<bool> {
+    let digest = |path: &Path| -> std::io::Result<blake3::Hash> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(std::fs::File::open(path)?)?;
+        Ok(hasher.finalize())
+    };
+    Ok(digest(one)? == digest(other)?)
 }

@@ -1,18 +1,20 @@
 //! Decrypting and unpacking a backup into a private directory.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::BackupError;
 use super::manifest::MANIFEST;
-use crate::data_directory::DataError;
+use crate::data_directory::{DataError, make_private_directory};
 use crate::keys::{KeySecret, SecretKind};
 
 /// What a backup may hold: files at its top, and directories with files.
 const FILES: [&str; 3] = [MANIFEST, "realm.toml", "tps.toml"];
-const DIRECTORIES: [&str; 4] = ["keys", "key-sets", "ledger", "ledger/rocksdb"];
+const DIRECTORIES: [&str; 5] = ["keys", "key-sets", ARCHIVE, "ledger", "ledger/rocksdb"];
+/// Is there only where something was archived.
+const ARCHIVE: &str = "archive";
 /// Bytes copied at once.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -42,9 +44,8 @@ pub fn unpack(file: &Path, secret: &KeySecret, directory: &Path) -> Result<(), B
         | age::DecryptError::KeyDecryptionFailed => wrong(),
         error => BackupError::damaged(file, error),
     })?;
-    for name in DIRECTORIES {
-        let path = directory.join(name);
-        DirBuilder::new().mode(0o700).create(&path).map_err(DataError::system("make the directory", &path))?;
+    for name in DIRECTORIES.into_iter().filter(|name| *name != ARCHIVE) {
+        make_private_directory(&directory.join(name))?;
     }
     let mut archive = tar::Archive::new(stream);
     let damaged = |error: std::io::Error| BackupError::damaged(file, error);
@@ -54,13 +55,16 @@ pub fn unpack(file: &Path, secret: &KeySecret, directory: &Path) -> Result<(), B
         let regular = entry.header().entry_type() == tar::EntryType::Regular;
         let place = place(&name).filter(|_| regular);
         let place = place.ok_or_else(|| BackupError::damaged(file, format!("it holds {}", name.display())))?;
-        copy(&mut entry, &directory.join(place), file)?;
+        let to = directory.join(place);
+        if let Some(parent) = to.parent().filter(|parent| !parent.exists()) {
+            make_private_directory(parent)?;
+        }
+        copy(&mut entry, &to, file)?;
     }
     // To the last byte: only the end of the stream says that nothing was cut off.
     let mut rest = archive.into_inner();
     std::io::copy(&mut rest, &mut std::io::sink()).map_err(damaged)?;
-    for name in DIRECTORIES.iter().copied().chain([""]) {
-        let path = directory.join(name);
+    for path in DIRECTORIES.iter().copied().chain([""]).map(|name| directory.join(name)).filter(|path| path.exists()) {
         crate::data_directory::sync_directory(&path).map_err(DataError::system("write into", &path))?;
     }
     Ok(())

@@ -6,6 +6,7 @@ use protocol::time::Timestamp;
 use super::Book;
 use super::orders::{Done, Order, OrderError};
 use crate::store::desk::DeskEntry;
+use crate::store::records::Pruned;
 
 impl Book {
     /// Carries out orders and keeps records with them, all or nothing. The records are kept also where every order had been
@@ -41,5 +42,11 @@ impl Book {
     pub fn record(&mut self, mut records: Vec<DeskEntry>, now: Timestamp) {
         self.keep_time(now);
         self.changed.desk.append(&mut records);
+    }
+
+    /// Has records leave the ledger. The caller answers for it that the archive has them and that none is the last outcome of an
+    /// instrument.
+    pub fn prune(&mut self, mut pruned: Vec<Pruned>) {
+        self.changed.pruned.append(&mut pruned);
     }
 }

@@ -28,7 +28,7 @@ use crate::dense::Slot;
 use crate::store::desk::DeskEntry;
 use crate::store::records::{
     BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalRecord, MerchantRecord, MerchantStatus, PaymentRecord,
-    Registry,
+    Pruned, Registry,
 };
 use crate::store::{Reader, StoreError};
 use accounts::Accounts;
@@ -66,6 +66,7 @@ struct Changed {
     balances: Vec<(Party, Asset)>,
     journal: Vec<JournalRecord>,
     desk: Vec<DeskEntry>,
+    pruned: Vec<Pruned>,
 }
 
 impl Book {
@@ -235,6 +236,7 @@ impl Book {
             merchants: changed.merchants.iter().filter_map(|id| self.merchants.get(id).cloned()).collect(),
             journal: changed.journal,
             desk: changed.desk,
+            pruned: changed.pruned,
         };
         (changes, durable)
     }

@@ -4,6 +4,7 @@
 //! database themselves. Either way they do the same.
 
 mod account;
+mod archive;
 mod backend;
 #[cfg(feature = "rocksdb")]
 mod backup;
@@ -122,6 +123,9 @@ enum Command {
         #[arg(long)]
         proofs: bool,
     },
+    /// Old transactions that left the ledger for signed files
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
     /// The configuration: what is in force, and whether it has mistakes
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -198,6 +202,7 @@ fn carry_out(context: &Context, command: Command) -> Result<ExitCode, AdminError
                 return Ok(ExitCode::from(1));
             }
         }
+        Command::Archive(command) => return command.run(context),
         Command::Top(top) => top.run(context)?,
         Command::Config(command) => command.run(context)?,
         Command::Reload => server::signal(context, AdminRequest::Reload)?,

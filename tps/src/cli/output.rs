@@ -122,12 +122,15 @@ fn describe(response: &AdminResponse) -> String {
             "PIN of instrument {instrument}: {}\nIt is shown this once. Tell it over another channel than the bundle's.\n",
             pin.expose()
         ),
-        // Printed by its own command.
         AdminResponse::Mailer { mailer, .. } => mailer.expose().to_owned(),
         AdminResponse::VruAccess(access) => super::vru::describe(access),
         AdminResponse::Report(report) => super::report::describe(report),
         AdminResponse::Reports { reports } => super::report::list(reports),
-        AdminResponse::Settlement(_) | AdminResponse::Statement(_) | AdminResponse::Notary(_) => String::new(),
+        // Printed by their own commands.
+        AdminResponse::Settlement(_)
+        | AdminResponse::Statement(_)
+        | AdminResponse::Notary(_)
+        | AdminResponse::Archive { .. } => String::new(),
         AdminResponse::Merchant(merchant) => describe_merchant(merchant),
         AdminResponse::Merchants { merchants } => {
             let mut rows = vec![header(&["MERCHANT", "STATUS", "NAME", "OWED"])];

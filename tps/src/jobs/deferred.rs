@@ -34,6 +34,11 @@ const AT_THE_END: Duration = Duration::from_secs(1);
 const CHECKED_LIVE: u8 = 1;
 const TO_BE_CHECKED: u8 = 0;
 
+/// Whether `cursor` is this job's and says that nothing after it is left to check.
+pub fn is_finished(cursor: &Cursor) -> bool {
+    cursor.job == NAME && cursor.note == CHECKED_LIVE
+}
+
 /// The job.
 pub struct DeferredVerification {
     verified: Place,

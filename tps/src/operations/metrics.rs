@@ -91,6 +91,9 @@ impl Observed {
             Some(Unit::Seconds),
             seconds(engine.now()),
         )?;
+        let ahead = engine.clock_ahead_ms() as f64 / 1e3;
+        let help = "How far the clock of payments is ahead of the machine's, which was set back";
+        page.gauge("clock_ahead", help, Some(Unit::Seconds), ahead)?;
         let busy = process_cpu_us() as f64 / 1e6;
         page.counter("processor", "Processor time of the whole process", Some(Unit::Seconds), busy)?;
         let ready = self.0.obstacles().is_empty();
@@ -158,6 +161,13 @@ impl Observed {
         page.histogram("commit_requests", help, None, &counters.histograms.commit_requests, 1.0)?;
         let help = "Time of a commit's write and sync";
         page.histogram("sync", help, Some(Unit::Seconds), &counters.histograms.sync_us, 1e6)?;
+        let archive = &counters.archive;
+        page.counter("archived_segments", "Segments written to the archive", None, archive.segments.get())?;
+        page.counter("archived_payments", "Transactions written to the archive", None, archive.payments.get())?;
+        page.counter("pruned_records", "Archived records that left the ledger", None, archive.pruned.get())?;
+        page.counter("pruning_commits", "Commits in which records left the ledger", None, archive.prunings.get())?;
+        let help = "Time that a shard was kept from payments to prune";
+        page.counter("pruning", help, Some(Unit::Seconds), archive.pruning_us.get() as f64 / 1e6)?;
         if let Some(free) = reader.free_bytes() {
             page.gauge("disk_free", "Free space where the ledger lies", Some(Unit::Bytes), free as f64)?;
         }

@@ -2,6 +2,7 @@
 //! itself over a stopped server's database.
 
 mod accounts;
+mod archive;
 mod ids;
 pub mod import;
 pub mod installation;
@@ -194,6 +195,7 @@ impl Operator {
             AdminRequest::Settlement(command) => self.settlement(&command),
             AdminRequest::Statement(command) => self.statement(command),
             AdminRequest::Notary(command) => self.notary(&command),
+            AdminRequest::Archive { verify } => self.archive(verify),
             AdminRequest::Checkpoint => {
                 let made = self.engine.reader().checkpoint(&self.data.checkpoint())?;
                 let CheckpointView { realm, commit, chain } = made;

@@ -8,7 +8,7 @@ use protocol::key_set::KeyRole;
 use protocol::ledger::posting::Party;
 use protocol::money::Asset;
 use protocol::response::Reason;
-use protocol::time::{DAY_MS, Timestamp};
+use protocol::time::{DAY_MS, SECOND_MS, Timestamp};
 
 use super::Operator;
 use crate::admin::views::{CountersView, HistogramView, QueueView, StageView, StatusView, StatusWarning, SumView};
@@ -20,6 +20,9 @@ use crate::pipeline::engine::QueueLength;
 const WARNINGS_AGE_MAX: Duration = Duration::from_secs(10);
 /// The operator is told of an end this long before it.
 const WARN_AHEAD_MS: u64 = 3 * DAY_MS;
+
+/// The operator is told of a ledger's clock that is further ahead of the machine's.
+const CLOCK_AHEAD_MAX_MS: u64 = 5 * SECOND_MS;
 
 /// Processor time of the whole process, user and system.
 pub(crate) fn process_cpu_us() -> u64 {
@@ -191,6 +194,13 @@ impl Operator {
     fn warnings(&self, now: Timestamp, sets_expire_at: Timestamp) -> Result<Vec<StatusWarning>, AdminError> {
         let ring = KeyRing::load(&self.data)?;
         let mut messages = Vec::new();
+        let ahead_ms = self.engine.clock_ahead_ms();
+        if ahead_ms > CLOCK_AHEAD_MAX_MS {
+            let ahead = ahead_ms / SECOND_MS;
+            messages.push(format!(
+                "the ledger's clock is {ahead} s ahead of this machine's, which was set back; payments keep the time {now} until the machine's clock has come there: check this machine's clock"
+            ));
+        }
         if sets_expire_at <= now.plus(WARN_AHEAD_MS) {
             messages.push(format!("the key sets may be relied upon until {sets_expire_at}: run `tps key reissue`"));
         }

@@ -58,6 +58,12 @@ impl BatchClock {
         self.first_number
     }
 
+    /// How far this clock is ahead of the machine's, in milliseconds.
+    pub fn ahead_ms(&self) -> u64 {
+        let latest = self.next.lock().unwrap_or_else(PoisonError::into_inner).time;
+        latest.since((self.wall)())
+    }
+
     /// The current time, without drawing a number.
     pub fn now(&self) -> Timestamp {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);

@@ -102,6 +102,12 @@ pub struct QueueLength {
     pub capacity: usize,
 }
 
+/// Keeps archived transactions in the ledger as long as it lives; see [`Engine::hold_log`].
+#[derive(Debug)]
+pub struct LogHold {
+    _held: Arc<()>,
+}
+
 /// The pipeline of a running TPS.
 pub struct Engine {
     intake: Sender<Sealed>,
@@ -110,6 +116,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     reader: Arc<dyn Reader>,
     merchant_debits: Mutex<()>,
+    log_held: Arc<()>,
     // Held for their lengths alone; nothing is taken from them here.
     groups: Receiver<Group>,
     committed: Receiver<Vec<Committed>>,
@@ -170,7 +177,17 @@ impl Engine {
         let (counters, store_reader) = (Arc::clone(&shared.counters), Arc::clone(&reader));
         let committed_in = committed.clone();
         start("tps-reveal", Box::new(move || run_revealer(&*store_reader, &counters, &committed_in)));
-        Self { intake, sequencers, threads, shared, reader, merchant_debits: Mutex::new(()), groups, committed }
+        Self {
+            intake,
+            sequencers,
+            threads,
+            shared,
+            reader,
+            merchant_debits: Mutex::new(()),
+            log_held: Arc::new(()),
+            groups,
+            committed,
+        }
     }
 
     /// The session keys, the current one first.
@@ -328,6 +345,23 @@ impl Engine {
     /// the change is durable: a merchant's money lies in parts in all shards, and only their sum is bounded. Payments only add.
     pub fn merchant_debits(&self) -> MutexGuard<'_, ()> {
         self.merchant_debits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps whatever is in the log where it is while this is held: for readers of archive and ledger as one log, which must
+    /// hold it before they ask up to where the archive reaches.
+    pub fn hold_log(&self) -> LogHold {
+        LogHold { _held: Arc::clone(&self.log_held) }
+    }
+
+    /// Whether somebody holds the log. Whoever takes hold after this was asked finds in the archive all that may leave the ledger.
+    pub fn log_is_held(&self) -> bool {
+        Arc::strong_count(&self.log_held) > 1
+    }
+
+    /// How far the ledger's clock is ahead of the machine's, in milliseconds: more than a moment where the machine's clock was
+    /// set back. Batch times stand still meanwhile.
+    pub fn clock_ahead_ms(&self) -> u64 {
+        self.shared.clock.ahead_ms()
     }
 
     /// Number of account shards.

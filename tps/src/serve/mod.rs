@@ -235,7 +235,7 @@ fn run(
     // Nobody will come for statements that were ordered from a server that has ended.
     let _ = std::fs::remove_dir_all(data.statements());
     let statements = Arc::new(StatementDesk::default());
-    let jobs = jobs(&engine, data, realm, &config, &statements)?;
+    let jobs = jobs(&engine, data, realm, &config, &statements, durable)?;
     // One runtime for the network and another for all else, so that no command ever stands before a payment.
     let (network, control) = (network_runtime(&engine)?, runtime()?);
     let listener = {
@@ -400,6 +400,7 @@ fn jobs(
     realm: &Realm,
     config: &Config,
     statements: &Arc<StatementDesk>,
+    durable: bool,
 ) -> Result<Vec<Box<dyn Job>>, ServeError> {
     let mut jobs: Vec<Box<dyn Job>> = Vec::new();
     // Before the first payment: what is left to verify is known from then on.
@@ -408,7 +409,14 @@ fn jobs(
     }
     let settings = config.settlement.settings(realm)?;
     jobs.push(Box::new(SettlementJob { settings, data: data.clone(), realm: realm.clone() }));
-    jobs.push(Box::new(StatementJob::new(Arc::clone(statements), realm.clone())));
+    jobs.push(Box::new(StatementJob::new(Arc::clone(statements), realm.clone()).with_archive(data.clone())));
+    // The store in memory keeps everything anyway.
+    #[cfg(feature = "rocksdb")]
+    if durable {
+        jobs.push(Box::new(crate::archive::RetentionJob::new(data.clone(), config.retention_days)));
+    }
+    #[cfg(not(feature = "rocksdb"))]
+    let _ = durable;
     if let Some(agency) = config.funding_key()? {
         jobs.push(Box::new(FundingJob { adapter: Folder::new(&data.funding(), agency), realm: realm.clone() }));
     }

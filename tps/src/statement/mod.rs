@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::admin::{AdminError, AdminErrorCode};
-use crate::data_directory::Realm;
+use crate::data_directory::{DataDirectory, Realm};
 use crate::jobs::{Job, Pause};
 use crate::pipeline::Engine;
 use run::{Order, Run};
@@ -188,13 +188,20 @@ fn end(orders: &mut Orders, number: u64, result: Result<u64, AdminError>) {
 pub struct StatementJob {
     desk: Arc<StatementDesk>,
     realm: Realm,
+    archive: Option<DataDirectory>,
     running: Option<(u64, Run)>,
 }
 
 impl StatementJob {
     /// A job that finds its orders at `desk`.
     pub fn new(desk: Arc<StatementDesk>, realm: Realm) -> Self {
-        Self { desk, realm, running: None }
+        Self { desk, realm, archive: None, running: None }
+    }
+
+    /// The same, reading also what was archived of the log of the TPS in `data`.
+    #[must_use]
+    pub fn with_archive(self, data: DataDirectory) -> Self {
+        Self { archive: Some(data), ..self }
     }
 }
 
@@ -207,7 +214,7 @@ impl Job for StatementJob {
     fn step(&mut self, engine: &Engine) -> Result<Pause, AdminError> {
         let (number, outcome) = match &mut self.running {
             Some((number, _)) if self.desk.is_cancelled(*number) => (*number, Err(cancelled())),
-            Some((number, run)) => match run.step(engine) {
+            Some((number, run)) => match run.step(engine, self.archive.as_ref()) {
                 Ok(Some(pause)) => return Ok(pause),
                 Ok(None) => (*number, Ok(run.statements())),
                 Err(error) => (*number, Err(error)),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::ids::AccountId;
@@ -18,7 +19,7 @@ use super::sort::{Entry, Pile, Piles};
 use super::text::{Format, Writer, named};
 use super::walk::{Scope, Walk};
 use crate::admin::AdminError;
-use crate::data_directory::Realm;
+use crate::data_directory::{DataDirectory, Realm};
 use crate::jobs::Pause;
 use crate::pipeline::Engine;
 use crate::store::Reader;
@@ -77,6 +78,8 @@ pub struct Run {
     output: Option<Output>,
     phase: Phase,
     statements: u64,
+    /// Log and archive; nothing leaves the ledger while they are read.
+    log: Option<Arc<dyn Reader>>,
     /// Sums over everybody of a kind, for the summary.
     totals: BTreeMap<&'static str, Balances>,
 }
@@ -88,7 +91,7 @@ impl Run {
     /// [`AdminError`] where that is impossible.
     pub fn start(order: Order, realm: Realm) -> Result<Self, AdminError> {
         let output = Some(Output::create(&order.directory)?);
-        Ok(Self { order, realm, output, phase: Phase::Fixing, statements: 0, totals: BTreeMap::new() })
+        Ok(Self { order, realm, output, log: None, phase: Phase::Fixing, statements: 0, totals: BTreeMap::new() })
     }
 
     /// Statements written so far.
@@ -100,8 +103,12 @@ impl Run {
     ///
     /// # Errors
     /// [`AdminError`]; the run must be dropped then, and its directory is gone with it.
-    pub fn step(&mut self, engine: &Engine) -> Result<Option<Pause>, AdminError> {
-        let reader = engine.reader().as_ref();
+    pub fn step(&mut self, engine: &Engine, archive: Option<&DataDirectory>) -> Result<Option<Pause>, AdminError> {
+        let log = match &self.log {
+            Some(log) => Arc::clone(log),
+            None => Arc::clone(self.log.insert(whole_log(engine, archive)?)),
+        };
+        let reader = log.as_ref();
         let phase = std::mem::replace(&mut self.phase, Phase::Fixing);
         self.phase = match phase {
             Phase::Fixing => match Range::fix(engine, self.order.period)? {
@@ -299,4 +306,19 @@ fn sum(read: &mut Pile, balances: &mut BTreeMap<Party, Balances>) -> Result<bool
 fn page(balances: &BTreeMap<Party, Balances>, after: Option<Party>) -> impl Iterator<Item = (&Party, &Balances)> {
     let start = after.map_or(Bound::Unbounded, Bound::Excluded);
     balances.range((start, Bound::Unbounded)).take(FILES_PER_STEP)
+}
+
+/// The log, with what is archived of it.
+#[cfg(feature = "rocksdb")]
+fn whole_log(engine: &Engine, archive: Option<&DataDirectory>) -> Result<Arc<dyn Reader>, AdminError> {
+    match archive {
+        Some(data) => Ok(Arc::new(crate::archive::WholeLog::of(engine, data)?)),
+        None => Ok(Arc::clone(engine.reader())),
+    }
+}
+
+/// The log; without the database nothing is archived.
+#[cfg(not(feature = "rocksdb"))]
+fn whole_log(engine: &Engine, _: Option<&DataDirectory>) -> Result<Arc<dyn Reader>, AdminError> {
+    Ok(Arc::clone(engine.reader()))
 }

@@ -121,6 +121,18 @@ pub enum StoreError {
         /// Where the copy should have been.
         path: String,
     },
+    /// A file of the archive is missing or not the one that the ledger knows.
+    #[error(
+        "segment {segment} of the archive, {path}, {detail}: put the file back from a backup (`tps archive verify` looks at all of them)"
+    )]
+    Archive {
+        /// Number of the segment.
+        segment: u64,
+        /// The file.
+        path: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// A write or sync failed: whether it happened is unknown.
     #[error("writing to {path} failed, whether it happened is unknown: {detail}; the server must restart")]
     WriteFailed {
@@ -141,7 +153,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// A place that was committed is there; where it is not, the store lost it.
-    pub(in crate::store) fn missing_outcome(path: &str, place: Place) -> Self {
+    pub(crate) fn missing_outcome(path: &str, place: Place) -> Self {
         let detail = format!("the outcome at batch {}, index {} is missing", place.batch, place.index);
         Self::Unreadable { path: path.to_owned(), detail }
     }

@@ -45,6 +45,17 @@ pub struct Changes {
     pub journal: Vec<JournalRecord>,
     /// Records of the desks; of several with one key the last counts.
     pub desk: Vec<DeskEntry>,
+    /// What leaves the ledger because the archive has it; removed after everything else was written.
+    pub pruned: Vec<Pruned>,
+}
+
+/// A record that leaves the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pruned {
+    /// A consumed transaction.
+    Payment(Place),
+    /// A signed batch of which no transaction is left.
+    Batch(u64),
 }
 
 impl Changes {
@@ -66,6 +77,7 @@ impl Changes {
         self.balances.append(&mut later.balances);
         self.journal.append(&mut later.journal);
         self.desk.append(&mut later.desk);
+        self.pruned.append(&mut later.pruned);
     }
 }
 

@@ -11,7 +11,7 @@ use protocol::time::Timestamp;
 use super::desk::DeskEntry;
 use super::records::{
     BalanceKey, BatchRecord, Changes, EnrolmentRecord, JournalPlace, JournalRecord, MerchantRecord, PaymentRecord,
-    Registry, StoredOutcome,
+    Pruned, Registry, StoredOutcome,
 };
 use super::{FIRST_BATCH, Genesis, StoreError};
 
@@ -72,6 +72,12 @@ impl Tables {
             match value {
                 Some(value) => drop(self.desk.insert(key.clone(), value.clone())),
                 None => drop(self.desk.remove(key)),
+            }
+        }
+        for pruned in &changes.pruned {
+            match pruned {
+                Pruned::Payment(place) => drop(self.payments.remove(place)),
+                Pruned::Batch(number) => drop(self.batches.remove(number)),
             }
         }
     }

@@ -280,13 +280,14 @@ impl Life {
 
     /// What the reference expects for a request.
     fn expected(&self, owner: &Owner, units: u64, right_pin: bool) -> Reason {
-        if owner.revoked || !owner.has_pin {
+        if owner.revoked {
             return Reason::AuthenticationFailed;
         }
         if owner.failures >= LOCKED_AFTER {
             return Reason::PinLocked;
         }
-        if !right_pin {
+        // Without a PIN every one is wrong.
+        if !right_pin || !owner.has_pin {
             return Reason::AuthenticationFailed;
         }
         if owner.held {
@@ -333,7 +334,7 @@ impl Life {
         owner.customer.take(&content, &opened.answer);
         if expected.consumes_count() {
             owner.failures = 0;
-        } else if expected == Reason::AuthenticationFailed && owner.has_pin && !owner.revoked {
+        } else if expected == Reason::AuthenticationFailed && !owner.revoked {
             owner.failures += 1;
         }
         if expected == Reason::Paid {

@@ -63,7 +63,10 @@ fn a_merchant_that_was_never_reviewed_is_refused() {
 fn customers_have_no_message_that_asks_for_money_back() {
     // All that the customers' listener knows: requests-for-payment, activations, and what answers them.
     let known: Vec<String> = MessageType::ALL.iter().map(|kind| format!("{kind:?}")).collect();
-    assert_eq!(known, ["RequestForPayment", "Response", "Error", "Activation", "ActivationAnswer"]);
+    assert_eq!(
+        known,
+        ["RequestForPayment", "Response", "Error", "Activation", "ActivationAnswer", "KeySetRequest", "KeySetPart"]
+    );
     // A merchant's batch, genuine as it is, is nothing there; and no claim about goods stands in any entry of a batch.
     let place = Place::new(1);
     let world = World::new(&place);

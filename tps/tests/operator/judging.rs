@@ -197,3 +197,26 @@ fn mistakes_are_named_with_their_remedy() {
     std::fs::write(tps.data.join("tps.toml"), "worker = 3\n").unwrap();
     assert!(tps.refused(&["serve", "--listen", "127.0.0.1:0"]).contains("worker"));
 }
+
+#[test]
+fn an_archive_without_segments_is_whole() {
+    let tps = Installation::new();
+    assert_eq!(tps.json(&["archive", "list"])["segments"], serde_json::json!([]));
+    let server = tps.serve(&[]);
+    let verified = tps.run(&["archive", "verify"]);
+    assert!(verified.status.success() && text(&verified.stdout).contains("every segment is whole"));
+    drop(server);
+}
+
+#[test]
+fn a_ledger_ahead_of_the_machines_clock_is_told() {
+    let tps = Installation::new();
+    let warned = |tps: &Installation| tps.json(&["status"])["warnings"].to_string().contains("ahead of this machine's");
+    assert!(!warned(&tps));
+    let mut store = RocksStore::open(&tps.data.join("ledger")).unwrap();
+    store.commit(&Changes { clock: wall_clock().plus(3_600_000), ..Changes::default() }).unwrap();
+    drop(store);
+    assert!(warned(&tps), "by a command");
+    let _server = tps.serve(&[]);
+    assert!(warned(&tps), "by the server");
+}

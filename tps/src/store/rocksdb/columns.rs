@@ -118,7 +118,7 @@ pub(super) struct CommitWriter<'a> {
 }
 
 /// Bytes of an image record before its key.
-const RECORD_HEAD_BYTES: usize = 6;
+pub(super) const RECORD_HEAD_BYTES: usize = 6;
 /// Stands for the length of a value where a record is removed.
 const REMOVED: u32 = u32::MAX;
 

@@ -7,6 +7,7 @@ mod checkpoint;
 mod columns;
 mod disk;
 mod format;
+pub mod log;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -22,7 +23,7 @@ use protocol::time::Timestamp;
 use super::desk::DeskEntry;
 use super::high_water::{self, HighWaterMark, Point};
 use super::records::{
-    BatchRecord, Changes, EnrolmentRecord, JournalPlace, JournalRecord, PaymentRecord, Registry, StoredOutcome,
+    BatchRecord, Changes, EnrolmentRecord, JournalPlace, JournalRecord, PaymentRecord, Pruned, Registry, StoredOutcome,
 };
 use super::{CHAIN_VALUES_KEPT, CheckpointView, CommitReceipt, FIRST_BATCH, Genesis, Reader, Store, StoreError};
 pub use checkpoint::ReplaceError;
@@ -164,6 +165,12 @@ impl RocksStore {
             match value {
                 Some(value) => writer.put::<Desk>(&key, &DeskValue(value.clone())),
                 None => writer.remove::<Desk>(&key),
+            }
+        }
+        for pruned in &changes.pruned {
+            match pruned {
+                Pruned::Payment(place) => writer.remove::<Payments>(place),
+                Pruned::Batch(number) => writer.remove::<Batches>(number),
             }
         }
         let point = writer.point_after(&self.head);

@@ -223,6 +223,7 @@ impl Draw {
             balances: balances.map(|_| (self.balance_key(), -self.balance())).collect(),
             journal: journal.map(|_| self.journal()).collect(),
             desk: desk.map(|_| self.desk()).collect(),
+            pruned: Vec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Subject;
 use super::model::Model;
 use super::sample::Draw;
-use crate::store::records::Changes;
+use crate::store::records::{Changes, Pruned};
 use protocol::ids::{Digest, InstrumentId};
 use protocol::ledger::instrument::{InstrumentState, Place};
 use protocol::money::Asset;
@@ -91,6 +91,40 @@ fn keeps_extreme_balances(mut subject: impl Subject) {
     }
 }
 
+/// What is pruned is gone, also after a restart, and nothing else is; the numbers of batches go on.
+fn prunes_what_it_is_told(mut subject: impl Subject) {
+    let mut draw = Draw::new(5);
+    let commits = [draw.batch_of_payments(1, 5), draw.batch_of_payments(2, 5), draw.batch_of_payments(3, 5)];
+    for changes in &commits {
+        subject.store().commit(changes).unwrap();
+    }
+    let place = |batch, index| Place { batch, index };
+    let mut pruned: Vec<Pruned> = (0..5).map(|index| Pruned::Payment(place(1, index))).collect();
+    pruned.extend([Pruned::Batch(1), Pruned::Payment(place(2, 0)), Pruned::Payment(place(2, 3))]);
+    // Nothing is there; that does no harm.
+    pruned.push(Pruned::Payment(place(7, 7)));
+    let mut changes = Changes { pruned, ..Changes::default() };
+    assert!(!changes.is_empty(), "it is committed");
+    changes.append(draw.batch_of_payments(4, 1));
+    let before = subject.store().reader().snapshot().unwrap();
+    subject.store().commit(&changes).unwrap();
+    for _ in 0..2 {
+        let reader = subject.store().reader();
+        let mut left = Vec::new();
+        reader.for_each_payment(&mut |place, _| left.push(place)).unwrap();
+        let second = [1, 2, 4].map(|index| place(2, index));
+        let third = (0..5).map(|index| place(3, index));
+        assert_eq!(left, second.into_iter().chain(third).chain([place(4, 0)]).collect::<Vec<_>>());
+        assert_eq!([1, 2, 3, 4].map(|number| reader.batch(number).unwrap().is_some()), [false, true, true, true]);
+        assert!(reader.outcome(place(1, 0)).is_err() && reader.outcome(place(2, 0)).is_err());
+        assert_eq!(reader.outcome(place(2, 1)).unwrap().payment, commits[1].payments[1].1);
+        let after = reader.snapshot().unwrap();
+        assert_eq!((after.next_batch, after.instruments.len()), (5, before.instruments.len() + 1));
+        drop(reader);
+        subject.restart();
+    }
+}
+
 /// Readers on other threads see whole commits only.
 fn shows_whole_commits(mut subject: impl Subject) {
     let reader = subject.store().reader();
@@ -148,6 +182,11 @@ macro_rules! suite {
             #[test]
             fn keeps_extreme_balances() {
                 super::keeps_extreme_balances($subject);
+            }
+
+            #[test]
+            fn prunes_what_it_is_told() {
+                super::prunes_what_it_is_told($subject);
             }
 
             #[test]

@@ -23,6 +23,7 @@ use crate::admin::{AdminError, AdminErrorCode};
 use crate::data_directory::Realm;
 use crate::jobs::{Job, Pause};
 use crate::pipeline::Engine;
+use crate::store::Reader;
 use run::{Order, Run};
 
 /// How often the job looks for an order.
@@ -196,6 +197,11 @@ impl StatementJob {
     pub fn new(desk: Arc<Desk>, realm: Realm) -> Self {
         Self { desk, realm, running: None }
     }
+
+    /// What statements are made of: log and journal from their beginnings.
+    fn log(engine: &Engine) -> Result<Arc<dyn Reader>, AdminError> {
+        Ok(Arc::clone(engine.reader()))
+    }
 }
 
 impl Job for StatementJob {
@@ -214,7 +220,8 @@ impl Job for StatementJob {
             },
             None => {
                 let Some((number, order)) = self.desk.take() else { return Ok(Pause::For(LOOK)) };
-                match Run::start(order, self.realm.clone()) {
+                let started = Self::log(engine).and_then(|log| Run::start(order, self.realm.clone(), log));
+                match started {
                     Ok(run) => {
                         self.running = Some((number, run));
                         return Ok(Pause::None);

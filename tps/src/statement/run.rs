@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::ids::AccountId;
@@ -48,7 +49,7 @@ pub struct Order {
 /// One pile being written. It is read twice: for the sums, which stand first, and for the lines.
 struct Writing {
     pile: PathBuf,
-    read: Pile,
+    from: Pile,
     balances: BTreeMap<Party, Balances>,
     stage: Stage,
 }
@@ -74,6 +75,7 @@ enum Phase {
 pub struct Run {
     order: Order,
     realm: Realm,
+    log: Arc<dyn Reader>,
     output: Option<Output>,
     phase: Phase,
     statements: u64,
@@ -82,13 +84,13 @@ pub struct Run {
 }
 
 impl Run {
-    /// Makes the directory.
+    /// Makes the directory. The statements are made of what `log` reads, which must go back to the beginning.
     ///
     /// # Errors
     /// [`AdminError`] where that is impossible.
-    pub fn start(order: Order, realm: Realm) -> Result<Self, AdminError> {
+    pub fn start(order: Order, realm: Realm, log: Arc<dyn Reader>) -> Result<Self, AdminError> {
         let output = Some(Output::create(&order.directory)?);
-        Ok(Self { order, realm, output, phase: Phase::Fixing, statements: 0, totals: BTreeMap::new() })
+        Ok(Self { order, realm, log, output, phase: Phase::Fixing, statements: 0, totals: BTreeMap::new() })
     }
 
     /// Statements written so far.
@@ -101,7 +103,8 @@ impl Run {
     /// # Errors
     /// [`AdminError`]; the run must be dropped then, and its directory is gone with it.
     pub fn step(&mut self, engine: &Engine) -> Result<Option<Pause>, AdminError> {
-        let reader = engine.reader().as_ref();
+        let log = Arc::clone(&self.log);
+        let reader = log.as_ref();
         let phase = std::mem::replace(&mut self.phase, Phase::Fixing);
         self.phase = match phase {
             Phase::Fixing => match Range::fix(engine, self.order.period)? {
@@ -126,8 +129,8 @@ impl Run {
                         writing
                     }
                     (None, Some(pile)) => {
-                        let read = Pile::open(&pile)?;
-                        Writing { pile, read, balances: BTreeMap::new(), stage: Stage::Summing }
+                        let from = Pile::open(&pile)?;
+                        Writing { pile, from, balances: BTreeMap::new(), stage: Stage::Summing }
                     }
                     (None, None) => {
                         self.finish(range)?;
@@ -204,7 +207,7 @@ impl Run {
         let writer = self.writer(range.period);
         let mut texts: BTreeMap<Party, String> = BTreeMap::new();
         writing.stage = match writing.stage {
-            Stage::Summing => match sum(&mut writing.read, &mut writing.balances)? {
+            Stage::Summing => match sum(&mut writing.from, &mut writing.balances)? {
                 true => Stage::Summing,
                 false => Stage::Heads(None),
             },
@@ -218,7 +221,7 @@ impl Run {
                 match last {
                     Some(last) => Stage::Heads(Some(last)),
                     None if self.order.with_lines => {
-                        writing.read = Pile::open(&writing.pile)?;
+                        writing.from = Pile::open(&writing.pile)?;
                         Stage::Lines(BTreeSet::new())
                     }
                     None => return self.count(&writing.balances).map(|()| None),
@@ -227,7 +230,7 @@ impl Run {
             Stage::Lines(mut begun) => {
                 let mut more = true;
                 for _ in 0..ENTRIES_PER_STEP {
-                    match writing.read.next()? {
+                    match writing.from.read()? {
                         Some(Entry::Line(line)) => {
                             let first = begun.insert(line.movement.party);
                             texts.entry(line.movement.party).or_default().push_str(&writer.line(&line, first));
@@ -281,9 +284,9 @@ impl Run {
 }
 
 /// Adds entries of a pile to balances; whether there is more.
-fn sum(read: &mut Pile, balances: &mut BTreeMap<Party, Balances>) -> Result<bool, AdminError> {
+fn sum(from: &mut Pile, balances: &mut BTreeMap<Party, Balances>) -> Result<bool, AdminError> {
     for _ in 0..ENTRIES_PER_STEP {
-        match read.next()? {
+        match from.read()? {
             Some(Entry::Sum(title, sum)) => {
                 let balances = balances.entry(title.party).or_default();
                 balances.entry(title.asset).or_default().add(title.kind, sum)?;

@@ -23,6 +23,7 @@ use crate::admin::{AdminError, AdminErrorCode};
 use crate::data_directory::{DataDirectory, Realm};
 use crate::jobs::{Job, Pause};
 use crate::pipeline::Engine;
+use crate::store::Reader;
 use run::{Order, Run};
 
 /// How often the job looks for an order.
@@ -203,6 +204,16 @@ impl StatementJob {
     pub fn with_archive(self, data: DataDirectory) -> Self {
         Self { archive: Some(data), ..self }
     }
+
+    /// What statements are made of: log and journal from their beginnings, with what is archived. Nothing leaves the ledger while
+    /// it is read.
+    fn log(&self, engine: &Engine) -> Result<Arc<dyn Reader>, AdminError> {
+        #[cfg(feature = "rocksdb")]
+        if let Some(data) = &self.archive {
+            return Ok(Arc::new(crate::archive::WholeLog::of(engine, data)?));
+        }
+        Ok(Arc::clone(engine.reader()))
+    }
 }
 
 impl Job for StatementJob {
@@ -214,14 +225,15 @@ impl Job for StatementJob {
     fn step(&mut self, engine: &Engine) -> Result<Pause, AdminError> {
         let (number, outcome) = match &mut self.running {
             Some((number, _)) if self.desk.is_cancelled(*number) => (*number, Err(cancelled())),
-            Some((number, run)) => match run.step(engine, self.archive.as_ref()) {
+            Some((number, run)) => match run.step(engine) {
                 Ok(Some(pause)) => return Ok(pause),
                 Ok(None) => (*number, Ok(run.statements())),
                 Err(error) => (*number, Err(error)),
             },
             None => {
                 let Some((number, order)) = self.desk.take() else { return Ok(Pause::For(LOOK)) };
-                match Run::start(order, self.realm.clone()) {
+                let started = self.log(engine).and_then(|log| Run::start(order, self.realm.clone(), log));
+                match started {
                     Ok(run) => {
                         self.running = Some((number, run));
                         return Ok(Pause::None);

@@ -19,7 +19,7 @@ use super::sort::{Entry, Pile, Piles};
 use super::text::{Format, Writer, named};
 use super::walk::{Scope, Walk};
 use crate::admin::AdminError;
-use crate::data_directory::{DataDirectory, Realm};
+use crate::data_directory::Realm;
 use crate::jobs::Pause;
 use crate::pipeline::Engine;
 use crate::store::Reader;
@@ -49,7 +49,7 @@ pub struct Order {
 /// One pile being written. It is read twice: for the sums, which stand first, and for the lines.
 struct Writing {
     pile: PathBuf,
-    read: Pile,
+    from: Pile,
     balances: BTreeMap<Party, Balances>,
     stage: Stage,
 }
@@ -75,23 +75,22 @@ enum Phase {
 pub struct Run {
     order: Order,
     realm: Realm,
+    log: Arc<dyn Reader>,
     output: Option<Output>,
     phase: Phase,
     statements: u64,
-    /// Log and archive; nothing leaves the ledger while they are read.
-    log: Option<Arc<dyn Reader>>,
     /// Sums over everybody of a kind, for the summary.
     totals: BTreeMap<&'static str, Balances>,
 }
 
 impl Run {
-    /// Makes the directory.
+    /// Makes the directory. The statements are made of what `log` reads, which must go back to the beginning.
     ///
     /// # Errors
     /// [`AdminError`] where that is impossible.
-    pub fn start(order: Order, realm: Realm) -> Result<Self, AdminError> {
+    pub fn start(order: Order, realm: Realm, log: Arc<dyn Reader>) -> Result<Self, AdminError> {
         let output = Some(Output::create(&order.directory)?);
-        Ok(Self { order, realm, output, log: None, phase: Phase::Fixing, statements: 0, totals: BTreeMap::new() })
+        Ok(Self { order, realm, log, output, phase: Phase::Fixing, statements: 0, totals: BTreeMap::new() })
     }
 
     /// Statements written so far.
@@ -103,11 +102,8 @@ impl Run {
     ///
     /// # Errors
     /// [`AdminError`]; the run must be dropped then, and its directory is gone with it.
-    pub fn step(&mut self, engine: &Engine, archive: Option<&DataDirectory>) -> Result<Option<Pause>, AdminError> {
-        let log = match &self.log {
-            Some(log) => Arc::clone(log),
-            None => Arc::clone(self.log.insert(whole_log(engine, archive)?)),
-        };
+    pub fn step(&mut self, engine: &Engine) -> Result<Option<Pause>, AdminError> {
+        let log = Arc::clone(&self.log);
         let reader = log.as_ref();
         let phase = std::mem::replace(&mut self.phase, Phase::Fixing);
         self.phase = match phase {
@@ -133,8 +129,8 @@ impl Run {
                         writing
                     }
                     (None, Some(pile)) => {
-                        let read = Pile::open(&pile)?;
-                        Writing { pile, read, balances: BTreeMap::new(), stage: Stage::Summing }
+                        let from = Pile::open(&pile)?;
+                        Writing { pile, from, balances: BTreeMap::new(), stage: Stage::Summing }
                     }
                     (None, None) => {
                         self.finish(range)?;
@@ -211,7 +207,7 @@ impl Run {
         let writer = self.writer(range.period);
         let mut texts: BTreeMap<Party, String> = BTreeMap::new();
         writing.stage = match writing.stage {
-            Stage::Summing => match sum(&mut writing.read, &mut writing.balances)? {
+            Stage::Summing => match sum(&mut writing.from, &mut writing.balances)? {
                 true => Stage::Summing,
                 false => Stage::Heads(None),
             },
@@ -225,7 +221,7 @@ impl Run {
                 match last {
                     Some(last) => Stage::Heads(Some(last)),
                     None if self.order.with_lines => {
-                        writing.read = Pile::open(&writing.pile)?;
+                        writing.from = Pile::open(&writing.pile)?;
                         Stage::Lines(BTreeSet::new())
                     }
                     None => return self.count(&writing.balances).map(|()| None),
@@ -234,7 +230,7 @@ impl Run {
             Stage::Lines(mut begun) => {
                 let mut more = true;
                 for _ in 0..ENTRIES_PER_STEP {
-                    match writing.read.next()? {
+                    match writing.from.read()? {
                         Some(Entry::Line(line)) => {
                             let first = begun.insert(line.movement.party);
                             texts.entry(line.movement.party).or_default().push_str(&writer.line(&line, first));
@@ -288,9 +284,9 @@ impl Run {
 }
 
 /// Adds entries of a pile to balances; whether there is more.
-fn sum(read: &mut Pile, balances: &mut BTreeMap<Party, Balances>) -> Result<bool, AdminError> {
+fn sum(from: &mut Pile, balances: &mut BTreeMap<Party, Balances>) -> Result<bool, AdminError> {
     for _ in 0..ENTRIES_PER_STEP {
-        match read.next()? {
+        match from.read()? {
             Some(Entry::Sum(title, sum)) => {
                 let balances = balances.entry(title.party).or_default();
                 balances.entry(title.asset).or_default().add(title.kind, sum)?;
@@ -306,19 +302,4 @@ fn sum(read: &mut Pile, balances: &mut BTreeMap<Party, Balances>) -> Result<bool
 fn page(balances: &BTreeMap<Party, Balances>, after: Option<Party>) -> impl Iterator<Item = (&Party, &Balances)> {
     let start = after.map_or(Bound::Unbounded, Bound::Excluded);
     balances.range((start, Bound::Unbounded)).take(FILES_PER_STEP)
-}
-
-/// The log, with what is archived of it.
-#[cfg(feature = "rocksdb")]
-fn whole_log(engine: &Engine, archive: Option<&DataDirectory>) -> Result<Arc<dyn Reader>, AdminError> {
-    match archive {
-        Some(data) => Ok(Arc::new(crate::archive::WholeLog::of(engine, data)?)),
-        None => Ok(Arc::clone(engine.reader())),
-    }
-}
-
-/// The log; without the database nothing is archived.
-#[cfg(not(feature = "rocksdb"))]
-fn whole_log(engine: &Engine, _: Option<&DataDirectory>) -> Result<Arc<dyn Reader>, AdminError> {
-    Ok(Arc::clone(engine.reader()))
 }

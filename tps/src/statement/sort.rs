@@ -151,12 +151,12 @@ impl Pile {
     ///
     /// # Errors
     /// The system's, and where the file was changed by somebody.
-    pub fn next(&mut self) -> Result<Option<Entry>, AdminError> {
-        let read = DataError::system("read", &self.path);
+    pub fn read(&mut self) -> Result<Option<Entry>, AdminError> {
+        let failed = DataError::system("read", &self.path);
         match self.file.fill_buf() {
             Ok([]) => Ok(None),
-            Ok(_) => Ok(Some(Entry::deserialize_reader(&mut self.file).map_err(read)?)),
-            Err(error) => Err(read(error).into()),
+            Ok(_) => Ok(Some(Entry::deserialize_reader(&mut self.file).map_err(failed)?)),
+            Err(error) => Err(failed(error).into()),
         }
     }
 }

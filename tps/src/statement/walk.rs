@@ -17,7 +17,7 @@ use crate::store::Reader;
 use crate::store::records::{JournalPlace, PaymentRecord};
 
 /// Records of the log and of the journal that are looked at in one step.
-pub const RECORDS_PER_PAGE: usize = 1_024;
+pub const RECORDS_PER_PAGE: usize = 4_096;
 /// Instruments whose accounts are remembered.
 const ACCOUNTS_REMEMBERED_MAX: usize = 65_536;
 

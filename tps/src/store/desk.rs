@@ -43,6 +43,9 @@ pub enum DeskKind {
     Notarisation = 14,
 }
 
+/// Called with the key and the bytes of a record; breaks when it has seen enough.
+pub type VisitRecord<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
 /// One kind of record.
 pub trait DeskRecord: BorshSerialize + BorshDeserialize {
     /// Which kind.

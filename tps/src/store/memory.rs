@@ -166,7 +166,7 @@ pub(in crate::store) fn visit_payments(
 pub(in crate::store) fn visit_desk(
     after: Option<&[u8]>,
     read: impl Fn(Option<&[u8]>, usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    visit: super::desk::VisitRecord<'_>,
 ) -> Result<(), StoreError> {
     let mut after = after.map(<[u8]>::to_vec);
     loop {

@@ -327,12 +327,7 @@ pub trait Reader: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn visit_desk(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
+    fn visit_desk(&self, prefix: &[u8], after: Option<&[u8]>, visit: desk::VisitRecord<'_>) -> Result<(), StoreError>;
 
     /// Calls `visit` for what the operator and the desks did after the record at `after`, oldest first, until it breaks.
     ///

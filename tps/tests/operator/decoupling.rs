@@ -6,13 +6,16 @@ use std::path::Path;
 use crate::harness::{Installation, Server, files};
 use crate::paying::{Customer, Merchant};
 
+/// Uses a service that must fail; what it says.
+type Use = fn(&Installation, &Server, &Merchant) -> String;
+
 /// A service beside payments.
 struct Service {
     name: &'static str,
     /// Makes it fail from now on, under a running server.
     stop: fn(&Installation),
     /// Uses it. What it says must contain the text: it does fail, and for that reason.
-    fails: (fn(&Installation, &Server, &Merchant) -> String, &'static str),
+    fails: (Use, &'static str),
 }
 
 const SERVICES: [Service; 4] = [

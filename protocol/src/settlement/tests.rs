@@ -1,5 +1,5 @@
 use super::*;
-use crate::key_set::{Audience, KeyEntry, KeySet};
+use crate::key_set::{AssetEntry, Audience, KeyEntry, KeySet};
 use crate::signature::RootRole;
 use crate::time::DAY_MS;
 
@@ -17,6 +17,7 @@ fn pinned(revoked: bool) -> PinnedKeySet {
     let mut entry = KeyEntry::new(KeyRole::Desk, key().public(), NOW, NOW.plus(DAY_MS));
     entry.revoked = revoked;
     set.keys = vec![entry];
+    set.assets = vec![AssetEntry { asset: Asset::USD6, exponent: 6 }];
     set.sign(&root).unwrap().verify(&root.public(), Some(REALM), Audience::Merchant, NOW, 0).unwrap()
 }
 

@@ -7,7 +7,8 @@ use crate::data_directory::DataDirectory;
 use crate::keys::{KeyError, KeyRing, issued};
 
 /// The roles whose keys a TPS holds, and uses every day.
-pub(super) const ROLES: [KeyRole; 3] = [KeyRole::Session, KeyRole::Proof, KeyRole::Certificate];
+pub(super) const ROLES: [KeyRole; 5] =
+    [KeyRole::Session, KeyRole::Proof, KeyRole::Certificate, KeyRole::Desk, KeyRole::Notary];
 
 /// The time of one key that has its secret and is not revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ impl Schedule {
     pub fn new(cycle_hours: u64, cut_off_minutes: u64) -> Option<Self> {
         let (period_ms, offset_ms) = (cycle_hours.checked_mul(HOUR_MS)?, cut_off_minutes.checked_mul(MINUTE_MS)?);
         let valid = (1..=366 * DAY_MS).contains(&period_ms) && offset_ms < DAY_MS;
-        valid.then_some(Self { period_ms, offset_ms: offset_ms % period_ms })
+        valid.then(|| Self { period_ms, offset_ms: offset_ms % period_ms })
     }
 
     /// The first cut-off after `time`.

@@ -135,15 +135,15 @@ impl StatementDesk {
     /// # Errors
     /// [`AdminErrorCode::NotFound`].
     pub fn cancel(&self, number: u64) -> Result<Ordered, AdminError> {
-        let ordered = self.one(number)?;
+        self.one(number)?;
         let mut orders = self.orders();
-        match ordered.progress {
-            Progress::Waiting => {
+        match orders.known.get(&number).map(|known| &known.progress) {
+            Some(Progress::Waiting) => {
                 orders.waiting.retain(|(waiting, _)| *waiting != number);
                 end(&mut orders, number, Err(cancelled()));
             }
-            Progress::Running => orders.cancelled = Some(number),
-            Progress::Done { .. } | Progress::Failed { .. } => {}
+            Some(Progress::Running) => orders.cancelled = Some(number),
+            _ => {}
         }
         drop(orders);
         self.one(number)

@@ -82,7 +82,7 @@ fn protected_from_the_beginning_no_secret_ever_stands_in_a_file() {
     tps.json(&["merchant", "approve", &merchant, "--certificate-out", "Elm.certificate"]);
     assert!(!request.fingerprint().is_empty());
     let all = [before, secrets(&tps)].concat();
-    assert_eq!((all.len(), found(&tps.data, &all)), (13, 0));
+    assert_eq!((all.len(), found(&tps.data, &all)), (17, 0));
     let log = server.terminate();
     assert!(all.iter().all(|secret| !log.contains(&hex::encode(secret))));
     tps.serve(&[]).terminate();

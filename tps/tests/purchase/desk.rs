@@ -10,7 +10,10 @@ use crate::world::*;
 impl World {
     /// Tells the merchant how the desk is reached.
     fn open_desk(&self) {
-        let address = self.tps(&["status"])["desk"].as_str().expect("the desk listens").to_owned();
+        let status = self.tps(&["status"]);
+        let listeners = status["listeners"].as_array().unwrap();
+        let desk = listeners.iter().find(|listener| listener["name"] == "desk").expect("the desk listens");
+        let address = desk["address"].as_str().unwrap().to_owned();
         let file = self.path("desk");
         let _ = std::fs::remove_file(&file);
         self.tps(&["desk", "export", file.to_str().unwrap(), "--address", &address]);
@@ -207,7 +210,10 @@ fn a_serving_shop_visits_the_desk_by_itself_and_no_other_tps_is_believed() {
     let order = world.order();
     world.mts(&["refunds", "accept", &order]);
     // The desk of another TPS at the address that the merchant knows: its certificate is not the pinned one.
-    let address = world.tps(&["status"])["desk"].as_str().unwrap().to_owned();
+    let status = world.tps(&["status"]);
+    let listeners = status["listeners"].as_array().unwrap();
+    let desk = listeners.iter().find(|listener| listener["name"] == "desk").unwrap();
+    let address = desk["address"].as_str().unwrap().to_owned();
     world.tps.take().unwrap().kill();
     let other = world.path("other");
     let made = Command::new(program("tps")).arg("init").arg(&other).output().unwrap();

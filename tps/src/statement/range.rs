@@ -18,8 +18,8 @@ pub struct Range {
 }
 
 impl Range {
-    /// Fixes the range of a period; one that is not over ends now. `None` where payments of before its end are still under way: try
-    /// again in a moment. Of the shards' threads it asks an answer, and no work.
+    /// Fixes the range of a period; one that is not over ends now. Waits for payments of before its end that are under way. `None`
+    /// where the server is about to stop. Of the shards' threads it asks an answer, and no work.
     ///
     /// # Errors
     /// [`AdminError`] where the period has not begun.
@@ -32,12 +32,9 @@ impl Range {
                 "there is nothing between {from} and {end}: a period must begin before it ends, and not in the future"
             )));
         }
-        // Every batch from here on has a time that is not before now; those before must have reached the log.
-        let later = engine.next_batch();
-        let complete = match engine.log_complete_up_to() {
-            Some(complete) if complete + 1 >= later => complete,
-            _ => return Ok(None),
-        };
+        // Every batch from here on has a time that is not before now; those before are waited for, a moment.
+        let Some(end) = engine.log_end() else { return Ok(None) };
+        let complete = end.saturating_sub(1);
         // The shards have answered, so what they entered into the journal before `until` is durable, too.
         let commit = engine.reader().last_commit()?;
         Ok(Some(Self { period: Period { from: wanted.from, until }, batch: complete, commit }))

@@ -25,7 +25,7 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// Reads what [`keep`](Self::keep) or `tps settlement export` wrote, and checks it again.
+    /// Reads what [`DeskClerk::fetch_settlements`] or `tps settlement export` wrote, and checks it again.
     ///
     /// # Errors
     /// [`DeskFailure::Home`] where a file cannot be read, [`DeskFailure::Settlement`] where it is not the TPS's word.

@@ -149,9 +149,10 @@ pub fn serve(data: &DataDirectory, options: ServeOptions, log: impl FnOnce(&Conf
     data.vault().stop_prompting();
     log(&loaded.config);
     let mut announce = Announce::Ready;
+    let mut caught = None;
     loop {
         let store = open_patiently(data)?;
-        let (bound, signal) = run(data, &realm, loaded, store, options.frames, true, &announce)?;
+        let (bound, signal) = run(data, &realm, loaded, store, options.frames, true, &announce, &mut caught)?;
         if signal == ServerSignal::Stop {
             return Ok(());
         }
@@ -214,7 +215,9 @@ fn network_runtime(engine: &Engine) -> std::io::Result<Runtime> {
         .build()
 }
 
-/// Runs one engine over `store` until it is told to stop or to reload; then everything is answered and closed.
+/// Runs one engine over `store` until it is told to stop or to reload; then everything is answered and closed. `caught` is handed
+/// from run to run.
+#[expect(clippy::too_many_arguments, reason = "it has two callers, and each argument is another thing")]
 fn run(
     data: &DataDirectory,
     realm: &Realm,
@@ -223,6 +226,7 @@ fn run(
     frames: bool,
     durable: bool,
     announce: &Announce,
+    caught: &mut Option<UnixSignals>,
 ) -> Result<(Bound, ServerSignal), ServeError> {
     let operations_address = loaded.listener(OPERATIONS.name);
     let desk_address = loaded.listener(DESK.name);
@@ -248,12 +252,14 @@ fn run(
         Listener::bind(&receive, certificate, key, realm.realm, policy, Arc::clone(&engine))?
     };
     let listen = listener.local_address();
-    let (socket, operations, desk_listener, fronts, mut caught) = {
+    let (socket, operations, desk_listener, fronts, mut signals_caught) = {
         let _context = control.enter();
         let operations = operations_address.map(OperationsListener::bind).transpose()?;
         let desk_listener = desk_address.map(|address| listen_for_merchants(address, listen, &tls)).transpose()?;
         let fronts = Fronts::bind(&config, vru_addresses, data, &tls)?;
-        (AdminSocket::bind(data)?, operations, desk_listener, fronts, UnixSignals::catch()?)
+        // Those of the run before, so that a signal between two runs is not lost.
+        let signals_caught = caught.take().map_or_else(UnixSignals::catch, Ok)?;
+        (AdminSocket::bind(data)?, operations, desk_listener, fronts, signals_caught)
     };
     let bound = {
         let view = |name: &str, transport: &str, address: Option<SocketAddr>| {
@@ -305,7 +311,7 @@ fn run(
             let probing = tokio::spawn(probing::run(Arc::clone(&observation), network_handle, stop_for_control));
             let operations = operations.map(|listener| tokio::spawn(listener.run(observation, answered)));
             let merchants = merchants.map(tokio::spawn);
-            let signal = caught.next(&mut signals, durable).await;
+            let signal = signals_caught.next(&mut signals, durable).await;
             match signal {
                 ServerSignal::Stop => notify::stopping(),
                 ServerSignal::Reload => notify::reloading(),
@@ -322,7 +328,7 @@ fn run(
             if let Some(merchants) = merchants {
                 let _ = merchants.await;
             }
-            signal
+            (signal, signals_caught)
         });
         drop(control);
         signal
@@ -341,7 +347,8 @@ fn run(
     network.block_on(listener.run(stop));
     drop(network);
     let _ = answered_out.send(true);
-    let signal = controlled.join().map_err(|_| ServeError::Unfinished)?;
+    let (signal, signals_caught) = controlled.join().map_err(|_| ServeError::Unfinished)?;
+    *caught = Some(signals_caught);
     drop(jobs);
     drop(desk);
     drain(engine)?;

@@ -305,7 +305,7 @@ proptest! {
             let scope = match party {
                 Party::Customer(id) => Scope::Account(*id),
                 Party::Merchant(id) => Scope::Merchant(*id),
-                _ => unreachable!(),
+                other => panic!("{other:?} has no statement"),
             };
             let path = directory.path().join(format!("{scope:?}"));
             make(&engine, order(scope, (reference.moments[0], reference.moments[last]), &path));

@@ -23,6 +23,8 @@ use crate::home::{Home, HomeError, MerchantFile};
 pub const REALM: RealmId = RealmId([0xf1; 16]);
 /// The merchant of the fixtures.
 pub const MERCHANT: MerchantId = MerchantId([0xf2; 16]);
+/// The seed of the key that signs the realm's proofs, for tests with a processor of their own.
+pub const PROOF_SEED: [u8; 32] = [0xf5; 32];
 
 /// A TPS's keys in memory.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Default for Realm {
         Self {
             root: SigningKey::from_seed([0xf3; 32]),
             issuer: SigningKey::from_seed([0xf4; 32]),
-            proof: SigningKey::from_seed([0xf5; 32]),
+            proof: SigningKey::from_seed(PROOF_SEED),
             desk: SigningKey::from_seed([0xf7; 32]),
             session: AgreementSecret::from_random([0xf6; 32]),
             // Certificates last 90 days at most; a little before now, whatever the clocks.

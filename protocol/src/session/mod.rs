@@ -6,7 +6,11 @@
 pub mod merchant;
 pub mod payment;
 
+use std::sync::OnceLock;
+
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::operations::{Operation, count};
 
 /// A public X25519 key.
 #[derive(
@@ -51,30 +55,39 @@ pub struct NoSharedSecret;
 
 /// A secret X25519 key; overwritten when dropped, never printed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct AgreementSecret([u8; 32]);
+pub struct AgreementSecret {
+    secret: [u8; 32],
+    /// Computed when it is first asked for: that takes as long as an agreement, and a session needs it twice.
+    #[zeroize(skip)]
+    public: OnceLock<AgreementPublic>,
+}
 
 impl AgreementSecret {
     /// A secret key out of 32 random bytes.
     pub fn from_random(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self { secret: bytes, public: OnceLock::new() }
     }
 
     /// The bytes, for a key file.
     pub fn expose(&self) -> &[u8; 32] {
-        &self.0
+        &self.secret
     }
 
     /// The public key.
     pub fn public(&self) -> AgreementPublic {
-        let secret = x25519_dalek::StaticSecret::from(self.0);
-        AgreementPublic(x25519_dalek::PublicKey::from(&secret).to_bytes())
+        *self.public.get_or_init(|| {
+            count(Operation::PublicKey, 1);
+            let secret = x25519_dalek::StaticSecret::from(self.secret);
+            AgreementPublic(x25519_dalek::PublicKey::from(&secret).to_bytes())
+        })
     }
 
     /// The secret shared with each of `others`; zeros where the key is of small order, which the caller must refuse.
     fn agree_with_each(&self, others: &[AgreementPublic]) -> Zeroizing<Vec<[u8; 32]>> {
+        count(Operation::Agreement, others.len());
         let publics: Vec<[u8; 32]> = others.iter().map(|other| other.0).collect();
         let mut shared = Zeroizing::new(vec![[0; 32]; others.len()]);
-        kernels::x25519(kernels::Backend::best(), &self.0, &publics, &mut shared);
+        kernels::x25519(kernels::Backend::best(), &self.secret, &publics, &mut shared);
         shared
     }
 
@@ -83,7 +96,8 @@ impl AgreementSecret {
     /// # Errors
     /// [`NoSharedSecret`] where the result is all zero (RFC 7748, section 6.1).
     pub fn agree(&self, other: &AgreementPublic) -> Result<Zeroizing<[u8; 32]>, NoSharedSecret> {
-        let secret = x25519_dalek::StaticSecret::from(self.0);
+        count(Operation::Agreement, 1);
+        let secret = x25519_dalek::StaticSecret::from(self.secret);
         let shared = secret.diffie_hellman(&x25519_dalek::PublicKey::from(other.0));
         if shared.was_contributory() { Ok(Zeroizing::new(shared.to_bytes())) } else { Err(NoSharedSecret) }
     }

@@ -37,6 +37,7 @@ use kernels::{Addends, Backend, Points, sha512, sum_of_multiples};
 
 use super::single::{check_equation, vanishes};
 use super::{Clause, CustomerRole, Domain, EnrolledKey, Signature, Verdict, encoding};
+use crate::operations::{Operation, count};
 
 /// Largest number of signatures in one equation. Longer batches are cut: beyond it the cost per signature hardly falls.
 pub const BATCH_CHUNK_ITEMS_MAX: usize = 256;
@@ -113,6 +114,7 @@ pub(super) fn verify_batch_prefixed(
     items: &[Item<'_>],
     seed: &[u8; 32],
 ) -> BatchReport {
+    count(Operation::SignatureChecked, items.len());
     let mut report = BatchReport { verdicts: Vec::with_capacity(items.len()), work: BatchWork::default() };
     // Chunks of like length, so that none is left with a few items that cost as much as many.
     let chunks = items.len().div_ceil(BATCH_CHUNK_ITEMS_MAX).max(1);

@@ -5,6 +5,7 @@ use kernels::{Backend, FixedPoint, sha512};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Domain, Role, Signature};
+use crate::operations::{self, Operation};
 
 /// The scalar of a hash of 64 bytes.
 fn reduced(hash: &[u8; 64]) -> Scalar {
@@ -19,6 +20,7 @@ fn reduced(hash: &[u8; 64]) -> Scalar {
 pub fn sign_each<R: Role>(seeds: &[&[u8; 32]], domain: Domain<R>, messages: &[&[u8]]) -> Vec<Signature> {
     assert_eq!(seeds.len(), messages.len(), "a message for every seed");
     let (backend, count) = (Backend::best(), seeds.len());
+    operations::count(Operation::SignatureMade, count);
     let parts: Vec<[&[u8]; 1]> = seeds.iter().map(|seed| [seed.as_slice()]).collect();
     let expanded = Zeroizing::new(sha512(backend, &parts));
     let halves = |hash: &[u8; 64]| {

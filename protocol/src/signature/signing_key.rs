@@ -7,6 +7,7 @@ use ed25519_dalek::ed25519::signature::MultipartSigner;
 use zeroize::Zeroize;
 
 use super::{Domain, Role, Signature};
+use crate::operations::{Operation, count};
 
 /// An Ed25519 signing key of role `R` (RFC 8032, deterministic). Erased from memory when dropped; it cannot be cloned,
 /// compared or read back, and `Debug` shows the public key.
@@ -31,6 +32,7 @@ impl<R: Role> SigningKey<R> {
 
     /// Signs the canonical bytes of a message in a domain of this role.
     pub fn sign(&self, domain: Domain<R>, message: &[u8]) -> Signature {
+        count(Operation::SignatureMade, 1);
         Signature(self.inner.multipart_sign(&[domain.prefix(), message]).to_bytes())
     }
 }

@@ -6,6 +6,7 @@ use curve25519_dalek::traits::IsIdentity;
 use sha2::{Digest, Sha512};
 
 use super::{Clause, CustomerKey, CustomerRole, Domain, Signature, Verdict, encoding};
+use crate::operations::{Operation, count};
 
 /// Applies the rule to one signature. `message` is the canonical bytes without the domain. The key has satisfied
 /// clauses 1 to 3, so the verdict is about clauses 4 to 8.
@@ -16,6 +17,7 @@ pub fn verify(key: &CustomerKey, domain: Domain<CustomerRole>, message: &[u8], s
 }
 
 pub(super) fn verify_prefixed(key: &CustomerKey, prefix: &[u8], message: &[u8], signature: &Signature) -> Verdict {
+    count(Operation::SignatureChecked, 1);
     Equation::new(key, prefix, message, signature)?.check(key)
 }
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha512};
 use thiserror::Error;
 
 use super::{Domain, Role, Signature, encoding};
+use crate::operations::{Operation, count};
 
 /// Why a strict verification failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
@@ -40,6 +41,7 @@ pub(super) fn strict_verify_prefixed(
     message_parts: &[&[u8]],
     signature: &Signature,
 ) -> Result<(), StrictError> {
+    count(Operation::SignatureChecked, 1);
     if !encoding::is_canonical(public) {
         return Err(StrictError::PublicKey);
     }
@@ -91,6 +93,7 @@ impl<R: Role> PreparedKey<R> {
         message_parts: &[&[u8]],
         signature: &Signature,
     ) -> Result<(), StrictError> {
+        count(Operation::SignatureChecked, 1);
         let s = Option::from(Scalar::from_canonical_bytes(*signature.s_bytes())).ok_or(StrictError::Signature)?;
         let mut hash = Sha512::new().chain_update(signature.r_bytes()).chain_update(self.public).chain_update(prefix);
         for part in message_parts {

@@ -9,4 +9,5 @@ mod property;
 mod refunds;
 mod refusals;
 mod renewals;
+mod saturation;
 mod world;

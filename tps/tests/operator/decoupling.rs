@@ -18,7 +18,7 @@ struct Service {
     fails: (Use, &'static str),
 }
 
-const SERVICES: [Service; 4] = [
+const SERVICES: [Service; 5] = [
     Service {
         name: "settlement",
         stop: |tps| block(&tps.data.join("settlements")),
@@ -33,12 +33,13 @@ const SERVICES: [Service; 4] = [
         ),
     },
     Service {
+        name: "refunds",
+        stop: |tps| remove_keys(tps, "desk-"),
+        fails: (|tps, _, _| tps.refused(&["desk", "export", "away.desk", "--address", "127.0.0.1:1"]), "desk"),
+    },
+    Service {
         name: "notarisation",
-        stop: |tps| {
-            let keys = files(&tps.data.join("keys"));
-            let named = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with("notary-");
-            keys.iter().filter(|path| named(path)).for_each(|path| std::fs::remove_file(path).unwrap());
-        },
+        stop: |tps| remove_keys(tps, "notary-"),
         fails: (|tps, _, _| tps.refused(&["notary", "attest", &"00".repeat(32)]), "no notary key"),
     },
     Service {
@@ -63,6 +64,13 @@ const SERVICES: [Service; 4] = [
         ),
     },
 ];
+
+/// Removes the secret keys whose files' names begin so.
+fn remove_keys(tps: &Installation, beginning: &str) {
+    let keys = files(&tps.data.join("keys"));
+    let named = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with(beginning);
+    keys.iter().filter(|path| named(path)).for_each(|path| std::fs::remove_file(path).unwrap());
+}
 
 /// A file where a service needs a directory.
 fn block(path: &Path) {

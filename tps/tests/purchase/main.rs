@@ -118,6 +118,32 @@ fn any_process_may_die_at_any_time_and_the_song_is_paid_once_and_delivered() {
     world.tps(&["audit", "--proofs"]);
 }
 
+// spec: K-07, K-136
+#[test]
+fn a_shop_that_cannot_deliver_for_a_while_is_paid_meanwhile_and_delivers_later() {
+    let world = World::new();
+    world.buy_song("first");
+    let number = world.cts(&["history"], None)["orders"][0]["order"].as_str().unwrap().to_owned();
+    let (goods, away) = (world.path("goods/song.flac"), world.path("away"));
+    std::fs::rename(&goods, &away).unwrap();
+
+    let [again, second] = ["again", "second"].map(|name| world.path(name).display().to_string());
+    let recover = ["recover", &number, "--out", &again];
+    assert!(!world.cts_output(&recover, None).status.success(), "there is nothing to deliver again");
+    let buy = ["buy", &world.shop_url, "song", "--yes", "--out", &second];
+    assert!(!world.cts_output(&buy, None).status.success(), "there is nothing to deliver");
+    assert_eq!(world.balance(), 1_000_000 - 2 * 50_000, "but paid it is");
+    let address = world.path("address");
+    std::fs::write(&address, STREET).unwrap();
+    world.cts(&["buy", &world.shop_url, "record", "--yes", "--address", address.to_str().unwrap()], None);
+
+    std::fs::rename(&away, &goods).unwrap();
+    world.cts(&["resume"], None);
+    world.cts(&recover, None);
+    assert!(world.is_the_song("second") && world.is_the_song("again"));
+    assert_eq!(world.balance(), 1_000_000 - 2 * 50_000 - 200_000, "nothing was paid twice");
+}
+
 #[test]
 fn frames_show_the_protocol_and_no_secret() {
     let world = World::new();

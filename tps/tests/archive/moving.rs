@@ -119,6 +119,9 @@ fn nothing_is_archived_that_somebody_is_not_done_with() {
     index(&engine);
     assert!(archiving.write_next(&desk_key(), FOR_EVER).unwrap().is_none(), "nothing is settled");
     settle(&engine, directory.path());
+    engine.record(vec![Cursor::removal(&"pairs".to_owned())]).unwrap();
+    assert!(archiving.write_next(&desk_key(), FOR_EVER).unwrap().is_none(), "nothing could be refunded any more");
+    index(&engine);
     let places: Vec<Place> = all(engine.reader().as_ref()).into_iter().map(|(place, _)| place).collect();
     engine.record(vec![Cursor::new("another job", places[1], 0).entry()]).unwrap();
     assert!(archiving.write_next(&desk_key(), Timestamp(1)).unwrap().is_none(), "nothing is so old");

@@ -7,8 +7,9 @@ use std::time::Duration;
 use protocol::key_set::{KeyRole, key_id};
 use protocol::response::Reason;
 use protocol::signature::{DeskRole, SigningKey};
-use tps::archive::{SegmentHeader, WholeLog, segments};
+use tps::archive::{ArchiveSegment, SegmentHeader, WholeLog, segments};
 use tps::store::crash::{CrashDisk, CrashPoint, CrashStore};
+use tps::store::desk::DeskRecord;
 use tps::store::records::Changes;
 use tps::store::{CommitReceipt, Reader, Store, StoreError};
 
@@ -153,4 +154,28 @@ fn a_segment_that_is_missing_or_altered_is_named_and_its_transactions_stay() {
     let error = WholeLog::open(&engine, &path, &others).err().unwrap();
     assert!(matches!(error, StoreError::Archive { segment: 1, .. }), "{error}");
     engine.drain();
+}
+
+/// What the ledger knows of segments is a chain: none of another TPS fits into it.
+#[test]
+fn a_segment_of_another_history_is_not_read_as_ones_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let headers = ["one", "other"].map(|name| {
+        let path = directory.path().join(name);
+        let (_, store) = CrashDisk::new(Server::genesis());
+        let (engine, _) = busy(store, 1, &directory.path().join(format!("pages of {name}")));
+        work(&engine, &path).unwrap();
+        (segments(engine.reader().as_ref()).unwrap(), engine)
+    });
+    let [(own, engine), (other, others)] = headers;
+    assert_eq!(
+        (own[1].after(), own[1].number),
+        (other[1].after(), other[1].number),
+        "but for the chain they would fit"
+    );
+    engine.record(vec![ArchiveSegment::new(&other[1]).entry()]).unwrap();
+    let error = segments(engine.reader().as_ref()).unwrap_err();
+    assert!(error.to_string().contains("do not fit"), "{error}");
+    engine.drain();
+    others.drain();
 }

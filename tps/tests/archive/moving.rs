@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use protocol::ledger::instrument::Place;
 use protocol::response::{Reason, open};
-use protocol::time::Timestamp;
 use tps::archive::{Pruning, archived_up_to, segments};
 use tps::jobs::cursor::Cursor;
-use tps::store::Reader;
 use tps::store::crash::CrashDisk;
 use tps::store::desk::DeskRecord;
+use tps::store::records::Changes;
+use tps::store::{Reader, Store};
 
 use crate::common::*;
 use crate::{FOR_EVER, all, archiving, busy, desk_key, index, pay, prune, settle, start, whole, work};
@@ -123,12 +123,16 @@ fn nothing_is_archived_that_somebody_is_not_done_with() {
     assert!(archiving.write_next(&desk_key(), FOR_EVER).unwrap().is_none(), "nothing could be refunded any more");
     index(&engine);
     let places: Vec<Place> = all(engine.reader().as_ref()).into_iter().map(|(place, _)| place).collect();
-    engine.record(vec![Cursor::new("another job", places[1], 0).entry()]).unwrap();
-    assert!(archiving.write_next(&desk_key(), Timestamp(1)).unwrap().is_none(), "nothing is so old");
+    let verified =
+        |place, note| engine.record(vec![Cursor::new("deferred verification", place, note).entry()]).unwrap();
+    verified(places[1], 0);
+    let first = engine.reader().batch(places[0].batch).unwrap().unwrap().header.batch_time;
+    assert!(archiving.write_next(&desk_key(), first).unwrap().is_none(), "nothing is older than the first");
     let header = archiving.write_next(&desk_key(), FOR_EVER).unwrap().unwrap();
     assert_eq!(header.last(), places[1], "as far as the slowest job has come");
     assert!(archiving.write_next(&desk_key(), FOR_EVER).unwrap().is_none());
-    engine.record(vec![Cursor::new("another job", Place { batch: u64::MAX, index: 0 }, 0).entry()]).unwrap();
+    // The server checks signatures live, and has checked what others left: nobody waits for this cursor.
+    verified(places[1], 1);
     pay(&engine, &mut customer, 9);
     index(&engine);
     assert_eq!(
@@ -136,5 +140,27 @@ fn nothing_is_archived_that_somebody_is_not_done_with() {
         places[3],
         "not what is unsettled"
     );
+    engine.drain();
+}
+
+/// A job may stop in the middle of a batch; segments do not.
+#[test]
+fn a_batch_that_somebody_is_in_the_middle_of_stays_as_a_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, store) = CrashDisk::new(Server::genesis());
+    let (engine, _) = busy(store, 1, directory.path());
+    let payments = all(engine.reader().as_ref());
+    engine.drain();
+    // Batches of this test have one payment: here the sixth gets another.
+    let (middle, record) = payments[5];
+    let payments = vec![(Place { index: 1, ..middle }, record)];
+    disk.recover().commit(&Changes { payments, ..Changes::default() }).unwrap();
+    let engine = start(disk.recover(), 1);
+    engine.record(vec![Cursor::new("another job", middle, 0).entry()]).unwrap();
+    let path = directory.path().join("archive");
+    let archiving = archiving(&engine, &path);
+    while archiving.write_next(&desk_key(), FOR_EVER).unwrap().is_some() {}
+    let archived = archived_up_to(engine.reader().as_ref()).unwrap();
+    assert_eq!((archived.batch, archived.index), (middle.batch - 1, 0));
     engine.drain();
 }

@@ -319,8 +319,8 @@ impl Life {
         let engine = Arc::clone(&self.world().engine);
         let fees = FeeSchedule {
             share_ppm: FEE_PPM.try_into().unwrap(),
-            per_payment: FEE_PER_PAYMENT.try_into().unwrap(),
-            payout_unit: PAYOUT_UNIT.try_into().unwrap(),
+            per_payment: FEE_PER_PAYMENT,
+            payout_unit: PAYOUT_UNIT,
         };
         let settings =
             Settings { schedule: Schedule::new(24, 0).unwrap(), fees: BTreeMap::from([(Asset::USD6, fees)]) };

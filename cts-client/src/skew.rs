@@ -4,6 +4,10 @@
 //! it was made between sending and receiving, so it tells how far this machine's clock is off. The difference is kept and
 //! added to the clock wherever a time is compared with the TPS's or a merchant's: a wrong clock then costs one denied payment,
 //! not all of them. Key sets are judged by the machine's clock alone, so that nobody can make an old one look fresh.
+//!
+//! A quote that was asked for this moment and looks expired is judged by the time that it says it was issued at, for the clock may be
+//! wrong. It may as well be an old quote: that costs nothing, because no request is valid longer than its quote and the TPS judges
+//! that by its own time. What a quote says of the time counts for this quote alone, and its certificate must be valid at both times.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -76,23 +80,12 @@ impl Default for WallClock {
 /// The machine's clock and what is known of it.
 pub(crate) struct Clock {
     wall: WallClock,
-    known: Mutex<Known>,
-}
-
-#[derive(Clone, Copy)]
-struct Known {
-    learnt: Option<ClockSkew>,
-    /// What a merchant's fresh quote suggests while the TPS has told nothing; never stored.
-    supposed: Option<ClockSkew>,
+    learnt: Mutex<Option<ClockSkew>>,
 }
 
 impl Clock {
     pub(crate) fn new(wall: WallClock, learnt: Option<ClockSkew>) -> Self {
-        Self { wall, known: Mutex::new(Known { learnt, supposed: None }) }
-    }
-
-    fn known(&self) -> Known {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { wall, learnt: Mutex::new(learnt) }
     }
 
     /// The machine's time.
@@ -102,29 +95,34 @@ impl Clock {
 
     /// The TPS's time, as far as it is known.
     pub(crate) fn now(&self) -> Timestamp {
-        let known = self.known();
-        known.supposed.or(known.learnt).map_or(self.wall(), |skew| skew.correct(self.wall()))
+        self.now_for(None)
+    }
+
+    /// The time by which a quote is judged that suggests another one; what the TPS told since then is better.
+    pub(crate) fn now_for(&self, supposed: Option<ClockSkew>) -> Timestamp {
+        let learnt = self.skew();
+        let supposed = supposed.filter(|skew| learnt.is_none_or(|learnt| learnt.learnt_at < skew.learnt_at));
+        supposed.or(learnt).map_or(self.wall(), |skew| skew.correct(self.wall()))
     }
 
     /// What the TPS's answers said last.
     pub(crate) fn skew(&self) -> Option<ClockSkew> {
-        self.known().learnt
+        *self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the time of an answer to what was sent at `sent`; what is to be stored, where that is something new.
     pub(crate) fn learn(&self, told: Timestamp, sent: Timestamp) -> Option<ClockSkew> {
         let skew = ClockSkew::measured(told, sent, self.wall())?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.learnt.map_or(0, |before| before.behind_ms);
-        *known = Known { learnt: Some(skew), supposed: None };
+        let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = learnt.replace(skew).map_or(0, |before| before.behind_ms);
         (skew.behind_ms.abs_diff(before) > STORED_FROM_MS).then_some(skew)
     }
 
-    /// A quote that was asked for this moment says when it was issued. Until the TPS tells the time that is the best there is.
-    pub(crate) fn suppose(&self, issued_at: Timestamp) {
+    /// A quote that was asked for this moment says when it was issued. For this quote, and until the TPS tells the time, that is the
+    /// best there is.
+    pub(crate) fn suppose(&self, issued_at: Timestamp) -> Option<ClockSkew> {
         let now = self.wall();
-        let supposed = ClockSkew::measured(issued_at, now, now);
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).supposed = supposed;
+        ClockSkew::measured(issued_at, now, now)
     }
 }
 
@@ -176,11 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_merchant_says_counts_until_the_tps_speaks() {
+    fn what_a_quote_says_counts_for_the_quote_until_the_tps_speaks() {
         let clock = Clock::new(WallClock(wall), None);
-        clock.suppose(told(-3_600_000));
-        assert_eq!((clock.now(), clock.skew()), (told(-3_600_000), None));
+        let supposed = clock.suppose(told(-3_600_000));
+        assert_eq!((clock.now_for(supposed), clock.now(), clock.skew()), (told(-3_600_000), wall(), None));
         clock.learn(told(10), wall());
-        assert_eq!(clock.now(), wall());
+        assert_eq!(clock.now_for(supposed), wall());
+        // What was learnt before may have become wrong since.
+        let earlier = ClockSkew { behind_ms: 0, learnt_at: told(-1) };
+        assert_eq!(Clock::new(WallClock(wall), Some(earlier)).now_for(supposed), told(-3_600_000));
     }
 }

@@ -93,6 +93,8 @@ pub struct Quoted {
     pub offer: VerifiedOffer,
     /// Decimal places of its asset.
     pub exponent: u8,
+    /// How far this machine's clock is off, if the quote is not an old one.
+    pub(crate) supposed: Option<ClockSkew>,
 }
 
 impl Quoted {
@@ -243,11 +245,11 @@ impl Wallet {
             Err(error) if error.is_unknown_issuer() && self.refresh_key_set().await.is_ok() => {
                 self.check_offer(url, &answer)
             }
-            // A quote that was asked for this moment has not expired: this machine's clock is ahead.
+            // A quote that was asked for this moment should not have expired: is this machine's clock ahead? Its certificate
+            // was found valid before.
             Err(CtsError::Offer(OfferError::Expired(_))) => {
                 let quote = Quote::decode(QuoteOffer::decode(&answer)?.quote_bytes())?;
-                self.0.payer.clock.suppose(quote.issued_at);
-                self.check_offer(url, &answer)
+                self.check_offer_at(url, &answer, self.0.payer.clock.suppose(quote.issued_at))
             }
             checked => checked,
         }
@@ -263,9 +265,14 @@ impl Wallet {
     /// # Errors
     /// [`CtsError::Decode`], [`CtsError::Offer`], [`CtsError::UnknownAsset`].
     pub fn check_offer(&self, url: &str, bytes: &[u8]) -> Result<Quoted, CtsError> {
-        let offer = QuoteOffer::decode(bytes)?.verify(&self.0.payer.key_sets.current(), self.0.payer.clock.now())?;
+        self.check_offer_at(url, bytes, None)
+    }
+
+    fn check_offer_at(&self, url: &str, bytes: &[u8], supposed: Option<ClockSkew>) -> Result<Quoted, CtsError> {
+        let now = self.0.payer.clock.now_for(supposed);
+        let offer = QuoteOffer::decode(bytes)?.verify(&self.0.payer.key_sets.current(), now)?;
         let exponent = self.exponent(offer.quote().asset)?;
-        Ok(Quoted { url: url.to_owned(), offer, exponent })
+        Ok(Quoted { url: url.to_owned(), offer, exponent, supposed })
     }
 
     /// A bare request-for-payment: pays the quote, whoever asked for it (K-83). Paying the same offer again pays a second
@@ -282,7 +289,7 @@ impl Wallet {
             None => protocol::customer::purchase::content_of(
                 quoted.quote(),
                 clock::modifier_part(),
-                self.0.payer.clock.now(),
+                self.0.payer.clock.now_for(quoted.supposed),
             )?,
         };
         self.0.payer.pay(&content).await

@@ -1,4 +1,4 @@
-//! What the log costs on the disk: payments in the ledger, the same in the archive, and the ledger after pruning.
+//! What the log costs on the disk: payments in the ledger, the index that refunds are found by, and the payments in the archive.
 //!
 //!     cargo run --release -p tps --example log_size -- 100000
 //!
@@ -18,6 +18,8 @@ use protocol::session::AgreementPublic;
 use protocol::signature::SigningKey;
 use protocol::time::Timestamp;
 use tps::archive::{Archiving, Pruning, SEGMENT_BYTES_MAX, segments};
+use tps::desk::records::PairRecord;
+use tps::jobs::cursor::Cursor;
 use tps::keys::KeyRing;
 use tps::pipeline::{Engine, EngineConfig};
 use tps::settlement::records::SettlementCycle;
@@ -87,6 +89,20 @@ fn disk_bytes(path: &Path) -> std::io::Result<u64> {
     Ok(bytes)
 }
 
+/// The index of payments by merchant and number, as the desk writes it.
+fn index(store: &mut RocksStore, last: Place) -> anyhow::Result<()> {
+    let mut records = Vec::new();
+    store.reader().for_each_payment(&mut |place, payment| {
+        let PaymentRecord { merchant, number, instrument, asset, amount, .. } = *payment;
+        records.push(PairRecord { merchant, number, place: place.into(), instrument, asset, amount }.entry());
+    })?;
+    for chunk in records.chunks(2_048) {
+        store.commit(&Changes { desk: chunk.to_vec(), ..Changes::default() })?;
+    }
+    store.commit(&Changes { desk: vec![Cursor::new("pairs", last, 0).entry()], ..Changes::default() })?;
+    Ok(())
+}
+
 fn main() -> anyhow::Result<()> {
     let payments: u64 = std::env::args().nth(1).map_or(Ok(100_000), |text| text.parse())?;
     let directory = tempfile::tempdir()?;
@@ -112,12 +128,17 @@ fn main() -> anyhow::Result<()> {
     drop(store);
 
     // Recovery writes out what was in the log of the database.
+    let mut store = RocksStore::open(&ledger)?;
+    let without_index = disk_bytes(&ledger)?;
+    index(&mut store, last)?;
+    drop(store);
     let store = Box::new(RocksStore::open(&ledger)?);
     let engine = Engine::start(store, KeyRing::administration_keys(REALM)?, EngineConfig::default())?;
     let number = (batches * u64::from(BATCH)) as f64;
     let per_million = |bytes: u64| bytes as f64 / number;
     println!("payments          {number}");
-    println!("ledger            {:>8.1} MB per million", per_million(disk_bytes(&ledger)? - empty));
+    println!("ledger            {:>8.1} MB per million", per_million(without_index - empty));
+    println!("index of refunds  {:>8.1} MB per million", per_million(disk_bytes(&ledger)? - without_index));
 
     let archiving = Archiving { engine: &engine, directory: &archive, bytes_max: SEGMENT_BYTES_MAX };
     let (begun, key) = (Instant::now(), SigningKey::from_seed([1; 32]));

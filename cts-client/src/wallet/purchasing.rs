@@ -17,6 +17,7 @@ use crate::clock;
 use crate::crash;
 use crate::error::CtsError;
 use crate::merchant::{MerchantClient, MerchantFault, fetch};
+use crate::skew::ClockSkew;
 use crate::store::{OutcomeKind, PurchaseRecord};
 
 /// What a purchase is doing, for whoever watches.
@@ -94,6 +95,8 @@ struct Run<'a> {
     number: TransactionNumber,
     record: PurchaseRecord,
     watch: Option<Watch>,
+    /// What the quote suggests of this machine's clock.
+    supposed: Option<ClockSkew>,
     renegotiated: bool,
     /// Bytes of an earlier download are of other goods.
     restart: bool,
@@ -118,11 +121,14 @@ impl Wallet {
         self.0.payer.state().await.may_pay()?;
         let client = MerchantClient::new(&quoted.url, self.0.frames.clone())?;
         let mut purchase = Purchase::new(&quoted.offer);
-        purchase.confirm(&quoted.offer, clock::ephemeral(), options.address.as_ref(), self.0.payer.clock.now())?;
+        let now = self.0.payer.clock.now_for(quoted.supposed);
+        purchase.confirm(&quoted.offer, clock::ephemeral(), options.address.as_ref(), now)?;
         let output = output.map(|output| std::path::absolute(&output).unwrap_or(output));
         let record = PurchaseRecord { url: quoted.url.clone(), output, begun_at: clock::now(), purchase };
         let (number, watch) = (quote.number, options.watch);
-        let mut run = Run { wallet: self, client, number, record, watch, renegotiated: false, restart: false };
+        let supposed = quoted.supposed;
+        let mut run =
+            Run { wallet: self, client, number, record, watch, supposed, renegotiated: false, restart: false };
         run.store()?;
         crash::point("after-confirmation-stored");
         run.finish().await
@@ -140,6 +146,7 @@ impl Wallet {
             number,
             record,
             watch: options.watch.clone(),
+            supposed: None,
             renegotiated: false,
             restart: false,
         })
@@ -274,7 +281,8 @@ impl Run<'_> {
     fn begin_payment(&mut self) -> Result<(), CtsError> {
         // Without a PIN nothing is begun: somebody else may still pay this order.
         self.wallet.0.payer.pin()?;
-        match self.record.purchase.begin_payment(clock::modifier_part(), self.wallet.0.payer.clock.now()) {
+        let now = self.wallet.0.payer.clock.now_for(self.supposed);
+        match self.record.purchase.begin_payment(clock::modifier_part(), now) {
             Ok(_) => {
                 self.store()?;
                 crash::point("after-content-stored");

@@ -6,9 +6,13 @@ use std::time::Duration;
 use cts_client::skew::{TOLD_FROM_MS, WallClock};
 use cts_client::store::OutcomeKind;
 use cts_client::{BuyOptions, Patience, Wallet, WalletSettings, clock, wallet};
+use protocol::certificate::MerchantCertificate;
+use protocol::codec::Canonical as _;
 use protocol::customer::purchase::PurchaseState;
+use protocol::purchase::QuoteOffer;
+use protocol::quote::Quote;
 use protocol::response::Reason;
-use protocol::time::Timestamp;
+use protocol::time::{SECOND_MS, Timestamp};
 
 use crate::world::{PIN, World, one, pin};
 
@@ -95,6 +99,47 @@ async fn a_clock_an_hour_ahead_buys_all_the_same_and_is_told() {
     assert!(about(wallet.clock_skew().unwrap().behind_ms, -HOUR_MS), "stored");
     let quoted = wallet.quote(&world.shop.url(), one("mug")).await.unwrap();
     assert_eq!(reason(&wallet.pay(&quoted).await.unwrap().kind), Reason::Paid);
+}
+
+/// Whoever stands between customer and merchant sends a quote that has expired: nobody signs quotes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_quote_is_paid_by_nobody_and_spoils_no_other() {
+    let world = World::new().await;
+    world.enrol(1).await;
+    let wallet = open(&world, clock::now);
+    let honest = wallet.quote(&world.shop.url(), one("song")).await.unwrap();
+    world.shop.tamper(|route, bytes| {
+        if route == "quote" {
+            let offer = QuoteOffer::decode(bytes).unwrap();
+            let mut quote = Quote::decode(offer.quote_bytes()).unwrap();
+            quote.issued_at.0 -= 40 * SECOND_MS;
+            quote.expires_at = quote.issued_at.plus(20 * SECOND_MS);
+            let certificate = MerchantCertificate::decode(offer.certificate_bytes()).unwrap();
+            *bytes = QuoteOffer::new(&certificate, &quote).encode();
+        }
+    });
+    // Nothing was ever learnt of this machine's clock, which may be ahead: the quote is shown.
+    let old = wallet.quote(&world.shop.url(), one("song")).await.unwrap();
+    let balance = world.tps.state().account.balance;
+    let options = BuyOptions { output: Some(world.output("old")), ..BuyOptions::default() };
+    wallet.buy(&old, options).await.unwrap_err();
+    assert_eq!(world.tps.state().account.balance, balance, "the merchant authenticates its own quotes alone");
+    // All else is judged as before.
+    let elsewhere = wallet.check_offer(&world.shop.url(), &old.to_bytes()).unwrap_err();
+    assert!(elsewhere.to_string().contains("expired"), "{elsewhere}");
+    assert_eq!(reason(&wallet.pay(&honest).await.unwrap().kind), Reason::Paid);
+    drop(wallet);
+
+    // Without a merchant it is the TPS's time that counts, also where the customer has learnt nothing.
+    let _ = std::fs::remove_file(world.directory(1).join("clock.json"));
+    let wallet = open(&world, clock::now);
+    let old = wallet.quote(&world.shop.url(), one("song")).await.unwrap();
+    let balance = world.tps.state().account.balance;
+    assert_eq!(reason(&wallet.pay(&old).await.unwrap().kind), Reason::Expired);
+    assert_eq!(world.tps.state().account.balance, balance);
+    assert!(about(wallet.clock_skew().unwrap().behind_ms, 0), "the denial told the time");
+    let expired = wallet.pay(&old).await.unwrap_err();
+    assert!(expired.to_string().contains("expired"), "{expired}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

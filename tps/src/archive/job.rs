@@ -16,6 +16,7 @@ use super::{ArchiveSegment, SEGMENT_BYTES_MAX, SegmentHeader, segments};
 use crate::admin::{AdminError, AdminErrorCode};
 use crate::book::orders::OrderError;
 use crate::data_directory::{DataDirectory, make_private_directory};
+use crate::desk::indexed_up_to;
 use crate::jobs::cursor::Cursor;
 use crate::jobs::{Job, Pause, deferred};
 use crate::keys::KeyRing;
@@ -63,7 +64,8 @@ impl Archiving<'_> {
         self.engine.reader().as_ref()
     }
 
-    /// The last place that everybody is done with: it is complete in the log, settled, and behind the cursors of all jobs. `None`
+    /// The last place that everybody is done with: it is complete in the log, settled, in the index that refunds are found by, and
+    /// behind the cursors of all jobs. `None`
     /// where that is nothing.
     ///
     /// # Errors
@@ -75,7 +77,9 @@ impl Archiving<'_> {
         let cursors = Cursor::all(self.reader(), &[])?;
         let cursors = cursors.iter().filter(|cursor| !deferred::is_finished(cursor)).map(Cursor::place);
         let complete = Place { batch: complete, index: u16::MAX };
-        Ok(cursors.chain([complete, settled]).min().filter(|place| *place > Place::default()))
+        // Asked for by itself: as long as nothing was indexed it has no cursor, and what leaves the log then never is.
+        let indexed = indexed_up_to(self.reader())?;
+        Ok(cursors.chain([complete, settled, indexed]).min().filter(|place| *place > Place::default()))
     }
 
     /// Writes the next segment of transactions whose batches are older than `before` and that everybody is done with; when this

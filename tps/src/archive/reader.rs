@@ -1,5 +1,6 @@
 //! Archive and ledger, read as one log.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,8 @@ pub struct WholeLog {
     archived: Place,
     /// The batch whose transactions are being visited: whoever visits them asks for it.
     open: Mutex<Option<(u64, BatchRecord)>>,
+    /// Segments that were read to their last byte.
+    whole: Mutex<BTreeSet<u64>>,
     _hold: LogHold,
 }
 
@@ -61,7 +64,8 @@ impl WholeLog {
             }
         }
         let archived = archived_up_to(&*ledger)?;
-        Ok(Self { ledger, directory: directory.to_owned(), segments, archived, open: Mutex::new(None), _hold: hold })
+        let (open, whole) = (Mutex::default(), Mutex::default());
+        Ok(Self { ledger, directory: directory.to_owned(), segments, archived, open, whole, _hold: hold })
     }
 
     /// Headers of all segments, in their order.
@@ -97,19 +101,22 @@ impl WholeLog {
         Err(StoreError::Archive { segment: header.number, path, detail })
     }
 
-    /// Visits the archive's records from the segment on that holds batch `from`.
+    /// Visits the archive's records from the segment on that holds batch `from`. Whoever breaks off has seen nothing of a segment
+    /// that is not whole: the rest of it is read the first time.
     fn visit_archive(
         &self,
         from: u64,
         visit: &mut dyn FnMut(LogRecord) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
         for header in self.segments.iter().filter(|header| header.last().batch >= from) {
+            let whole = || self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = whole().contains(&header.number);
             let mut broken = false;
             Segment::of(&self.directory, header).visit(&mut |record| {
-                let next = visit(record);
-                broken = next.is_break();
-                next
+                broken = broken || visit(record).is_break();
+                if broken && known { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
+            whole().insert(header.number);
             if broken {
                 return Ok(ControlFlow::Break(()));
             }

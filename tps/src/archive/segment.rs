@@ -181,7 +181,12 @@ impl Writer {
             file.sync_all()
         };
         end(&mut file).map_err(failed)?;
-        // One of the same number can only be what a crash left before the ledger knew of it.
+        // What a crash left before the ledger knew of it; or what a ledger knew that a backup took the place of: then it holds
+        // payments that are nowhere else.
+        if path.exists() {
+            let digest = hex::encode(&header.digest().0[..8]);
+            std::fs::rename(&path, path.with_added_extension(format!("superseded-{digest}"))).map_err(failed)?;
+        }
         unfinished.persist(&path).map_err(|error| failed(error.error))?;
         path.parent().map_or(Ok(()), sync_directory).map_err(failed)?;
         Ok(header)

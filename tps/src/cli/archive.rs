@@ -38,6 +38,9 @@ impl ArchiveCommand {
 }
 
 fn describe(segments: &[SegmentView], verified: bool) -> String {
+    if segments.is_empty() {
+        return "nothing was archived yet: `retention_days` in tps.toml says what is to be\n".to_owned();
+    }
     let header = ["SEGMENT", "FROM", "UNTIL", "PAYMENTS", "KIB", "OF"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(segments.iter().map(|segment| {

@@ -99,6 +99,14 @@ impl Clerk {
         self.index.advance_idly(&self.engine)
     }
 
+    /// The same for a turn in which payments arrive: only where the index waits for a quiet one too long.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub fn idle_if_late(&mut self) -> Result<(), OrderError> {
+        if PairIndex::is_late(&self.engine)? { self.idle() } else { Ok(()) }
+    }
+
     /// Carries a batch out and gives the canonical bytes of the answer; the same batch again gets the same bytes.
     ///
     /// # Errors

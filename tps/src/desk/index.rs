@@ -2,17 +2,33 @@
 
 use std::ops::ControlFlow;
 
+use protocol::ledger::instrument::Place;
 use protocol::response::Reason;
+use protocol::time::DAY_MS;
 
-use super::records::{PairCursor, PairRecord, StoredPlace};
+use super::records::{PairRecord, StoredPlace};
 use crate::book::orders::OrderError;
+use crate::jobs::cursor::Cursor;
 use crate::pipeline::Engine;
 use crate::store::desk::DeskRecord;
+use crate::store::{Reader, StoreError};
 
+/// Names the index among those who read the log.
+const NAME: &str = "pairs";
 /// Transactions looked at per commit while a refund waits.
 const CHUNK: usize = 4_096;
 /// Transactions looked at per turn while nobody waits.
 const IDLE_CHUNK: usize = 2_048;
+/// A payment waits so long for a quiet moment; then it comes into the index all the same, for retention waits for the index.
+const LATE_MS: u64 = DAY_MS;
+
+/// The place up to which the log is in the index; the default before the first.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn indexed_up_to(reader: &dyn Reader) -> Result<Place, StoreError> {
+    Ok(Cursor::read(reader, &NAME.to_owned())?.map_or_else(Place::default, |cursor| cursor.place()))
+}
 
 /// Builds the index. One thread has it.
 #[derive(Debug, Default)]
@@ -31,7 +47,22 @@ impl PairIndex {
     pub(super) fn catch_up(&mut self, engine: &Engine) -> Result<StoredPlace, OrderError> {
         self.complete_below = engine.log_end().ok_or(OrderError::Stopping)?;
         while self.advance(engine, CHUNK)? {}
-        Ok(cursor(engine)?.last)
+        Ok(indexed_up_to(&**engine.reader())?.into())
+    }
+
+    /// Whether payments have waited for a quiet moment too long.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) fn is_late(engine: &Engine) -> Result<bool, StoreError> {
+        let reader = &**engine.reader();
+        let mut next = None;
+        reader.visit_payments(Some(indexed_up_to(reader)?), &mut |place, _| {
+            next = Some(place.batch);
+            ControlFlow::Break(())
+        })?;
+        let batch = next.map(|number| reader.batch(number)).transpose()?.flatten();
+        Ok(batch.is_some_and(|batch| engine.now().since(batch.header.batch_time) > LATE_MS))
     }
 
     /// A little of the work, for turns in which nothing else is to do.
@@ -53,21 +84,20 @@ impl PairIndex {
     /// Takes up to `most` transactions into the index; whether there may be more.
     fn advance(&self, engine: &Engine, most: usize) -> Result<bool, OrderError> {
         let reader = engine.reader();
-        let before = cursor(engine)?.last;
+        let before = indexed_up_to(&**reader)?;
         let (mut last, mut looked_at) = (before, 0);
         let mut records = Vec::new();
-        let after = (before != StoredPlace::default()).then(|| before.into());
-        reader.visit_payments(after, &mut |place, payment| {
+        reader.visit_payments(Some(before), &mut |place, payment| {
             if place.batch >= self.complete_below || looked_at == most {
                 return ControlFlow::Break(());
             }
             looked_at += 1;
-            last = place.into();
+            last = place;
             if payment.reason == Reason::Paid {
                 let record = PairRecord {
                     merchant: payment.merchant,
                     number: payment.number,
-                    place: last,
+                    place: place.into(),
                     instrument: payment.instrument,
                     asset: payment.asset,
                     amount: payment.amount,
@@ -79,12 +109,8 @@ impl PairIndex {
         if last == before {
             return Ok(false);
         }
-        records.push(PairCursor { last }.entry());
+        records.push(Cursor::new(NAME, last, 0).entry());
         engine.record(records)?;
         Ok(looked_at == most)
     }
-}
-
-fn cursor(engine: &Engine) -> Result<PairCursor, OrderError> {
-    Ok(PairCursor::read(&**engine.reader(), &PairCursor::KEY)?.unwrap_or_default())
 }

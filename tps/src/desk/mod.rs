@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 use crate::pipeline::Engine;
 use crate::store::StoreError;
 use clerk::{AdmittedBatch, Clerk, admit};
+pub use index::indexed_up_to;
 
 /// Batches that may wait; one more is refused.
 const QUEUE_MAX: usize = 64;
@@ -165,10 +166,9 @@ fn run(engine: &Engine, mut clerk: Clerk, jobs: &Receiver<Job>) {
             Err(RecvTimeoutError::Timeout) => {
                 let before = std::mem::replace(&mut received, engine.counters().received());
                 idle_looks = if before == received { idle_looks.saturating_add(1) } else { 0 };
-                // Payments come first: while any arrive, the index waits, unless a refund needs it.
-                if idle_looks >= IDLE_LOOKS
-                    && let Err(error) = clerk.idle()
-                {
+                // Payments come first: while any arrive, the index waits, unless a refund needs it or it is late.
+                let outcome = if idle_looks >= IDLE_LOOKS { clerk.idle() } else { clerk.idle_if_late() };
+                if let Err(error) = outcome {
                     tracing::warn!(%error, "the index of payments is not built further for now");
                 }
             }

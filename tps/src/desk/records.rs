@@ -96,26 +96,6 @@ impl DeskRecord for PairRecord {
     }
 }
 
-/// How far the index of pairs has come: everything in the log up to this place is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
-pub struct PairCursor {
-    /// The last transaction that was looked at; the default before the first.
-    pub last: StoredPlace,
-}
-
-impl PairCursor {
-    pub(super) const KEY: [u8; 5] = *b"pairs";
-}
-
-impl DeskRecord for PairCursor {
-    const KIND: DeskKind = DeskKind::Cursor;
-    type Key = [u8; 5];
-
-    fn key(&self) -> [u8; 5] {
-        Self::KEY
-    }
-}
-
 /// How far a refund order has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum RefundProgress {
@@ -291,6 +271,5 @@ mod tests {
         assert_eq!(hex(open.key().to_vec()), format!("01{eleven}{twos}"));
         let sixes = "66".repeat(32);
         assert_eq!(hex(borsh::to_vec(&batch).unwrap()), format!("{eleven}{fives}{sixes}01000000010100000002"));
-        assert_eq!(hex(borsh::to_vec(&PairCursor { last: place }).unwrap()), "02010000000000000300");
     }
 }

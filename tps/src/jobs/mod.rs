@@ -3,12 +3,13 @@
 pub mod cursor;
 pub mod deferred;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::admin::AdminError;
+use crate::admin::{AdminError, AdminErrorCode};
 use crate::pipeline::Engine;
 
 /// When a job wants to go on.
@@ -75,7 +76,10 @@ fn run(engine: &Engine, jobs: Vec<Box<dyn Job>>, stopped: &Receiver<()>) {
         if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
             return;
         }
-        let pause = job.step(engine).unwrap_or_else(|error| {
+        // One that panics takes the others with it no more than one that fails.
+        let outcome = catch_unwind(AssertUnwindSafe(|| job.step(engine)));
+        let outcome = outcome.unwrap_or_else(|_| Err(AdminError::new(AdminErrorCode::Store, "it panicked: see above")));
+        let pause = outcome.unwrap_or_else(|error| {
             tracing::error!(job = job.name(), %error, "a job failed; it is tried again in a minute");
             Pause::For(AFTER_FAILURE)
         });

@@ -57,7 +57,7 @@ impl Operator {
 
     /// Makes what was ordered here and now: no server runs whose job would do it.
     fn make(&self, ordered: &Ordered) -> Result<Ordered, AdminError> {
-        let mut job = StatementJob::new(Arc::clone(&self.statements), self.realm.clone());
+        let mut job = StatementJob::new(Arc::clone(&self.statements), self.realm.clone(), self.data.clone());
         loop {
             let now = self.statements.one(ordered.number)?;
             if now.progress.is_ended() {

@@ -416,7 +416,9 @@ fn jobs(
     }
     let settings = config.settlement.settings(realm)?;
     jobs.push(Box::new(SettlementJob { settings, data: data.clone(), realm: realm.clone() }));
-    jobs.push(Box::new(StatementJob::new(Arc::clone(statements), realm.clone()).with_archive(data.clone())));
+    let job = StatementJob::new(Arc::clone(statements), realm.clone(), data.clone());
+    // Twice what payments need: they are not refused a moment before that is noticed.
+    jobs.push(Box::new(job.leaving_free(config.disk_low_bytes.saturating_mul(2))));
     // The store in memory keeps everything anyway.
     #[cfg(feature = "rocksdb")]
     if durable {

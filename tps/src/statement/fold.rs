@@ -104,8 +104,8 @@ impl Balance {
     }
 }
 
-/// One party's balances, by asset.
-pub type Balances = BTreeMap<Asset, Balance>;
+/// One party's balances, by asset. Boxed, because a map has room for eleven in its first node, and nearly everybody has one.
+pub type Balances = BTreeMap<Asset, Box<Balance>>;
 
 #[cfg(test)]
 mod tests {

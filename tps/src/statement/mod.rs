@@ -106,8 +106,11 @@ impl StatementDesk {
         let ordered = Ordered { number, directory: order.directory.clone(), progress: Progress::Waiting };
         orders.waiting.push_back((number, order));
         orders.known.insert(number, ordered.clone());
-        while orders.known.len() > WAITING_MAX + 1 + ENDED_MAX {
-            orders.known.pop_first();
+        // An order that has not ended is never forgotten: somebody waits for it.
+        let mut ended = orders.known.values().filter(|known| known.progress.is_ended()).map(|known| known.number);
+        let (oldest, others) = (ended.next(), ended.count());
+        if let Some(oldest) = oldest.filter(|_| others >= ENDED_MAX) {
+            orders.known.remove(&oldest);
         }
         Ok(ordered)
     }
@@ -189,30 +192,47 @@ fn end(orders: &mut Orders, number: u64, result: Result<u64, AdminError>) {
 pub struct StatementJob {
     desk: Arc<StatementDesk>,
     realm: Realm,
-    archive: Option<DataDirectory>,
+    data: DataDirectory,
+    disk_free_bytes_min: u64,
     running: Option<(u64, Run)>,
 }
 
 impl StatementJob {
-    /// A job that finds its orders at `desk`.
-    pub fn new(desk: Arc<StatementDesk>, realm: Realm) -> Self {
-        Self { desk, realm, archive: None, running: None }
+    /// A job that finds its orders at `desk` and reads the log of the TPS in `data`, wherever it lies.
+    pub fn new(desk: Arc<StatementDesk>, realm: Realm, data: DataDirectory) -> Self {
+        Self { desk, realm, data, disk_free_bytes_min: 0, running: None }
     }
 
-    /// The same, reading also what was archived of the log of the TPS in `data`.
+    /// The same, ending an order before the ledger's disk has less than `bytes` left.
     #[must_use]
-    pub fn with_archive(self, data: DataDirectory) -> Self {
-        Self { archive: Some(data), ..self }
+    pub fn leaving_free(self, bytes: u64) -> Self {
+        Self { disk_free_bytes_min: bytes, ..self }
     }
 
     /// What statements are made of: log and journal from their beginnings, with what is archived. Nothing leaves the ledger while
     /// it is read.
     fn log(&self, engine: &Engine) -> Result<Arc<dyn Reader>, AdminError> {
         #[cfg(feature = "rocksdb")]
-        if let Some(data) = &self.archive {
-            return Ok(Arc::new(crate::archive::WholeLog::of(engine, data)?));
+        let log = Arc::new(crate::archive::WholeLog::of(engine, &self.data)?);
+        #[cfg(not(feature = "rocksdb"))]
+        let log = {
+            let _ = &self.data;
+            Arc::clone(engine.reader())
+        };
+        Ok(log)
+    }
+
+    /// Statements are the first to give way where space runs out: payments would be refused.
+    fn check_space(&self, engine: &Engine) -> Result<(), AdminError> {
+        match engine.reader().free_bytes() {
+            Some(free) if free < self.disk_free_bytes_min => Err(AdminError::refused(format!(
+                "the ledger's disk has {} MiB left, and statements leave it {} MiB: nothing was kept; make space, or name a directory \
+                 on another disk, and order them again",
+                free >> 20,
+                self.disk_free_bytes_min >> 20
+            ))),
+            _ => Ok(()),
         }
-        Ok(Arc::clone(engine.reader()))
     }
 }
 
@@ -223,9 +243,10 @@ impl Job for StatementJob {
 
     /// An order that fails has ended: whoever ordered is told why, and nothing is tried again.
     fn step(&mut self, engine: &Engine) -> Result<Pause, AdminError> {
+        let space = if self.running.is_some() { self.check_space(engine) } else { Ok(()) };
         let (number, outcome) = match &mut self.running {
             Some((number, _)) if self.desk.is_cancelled(*number) => (*number, Err(cancelled())),
-            Some((number, run)) => match run.step(engine) {
+            Some((number, run)) => match space.and_then(|()| run.step(engine)) {
                 Ok(Some(pause)) => return Ok(pause),
                 Ok(None) => (*number, Ok(run.statements())),
                 Err(error) => (*number, Err(error)),

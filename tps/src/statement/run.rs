@@ -113,7 +113,7 @@ impl Run {
             },
             Phase::Naming(range, mut piles, from) => match self.name_accounts(reader, &mut piles, from)? {
                 Some(next) => Phase::Naming(range, piles, Some(next)),
-                None => Phase::Walking(range, piles, Box::new(Walk::new(range, self.order.scope))),
+                None => Phase::Walking(range, piles, Box::new(Walk::new(range, self.order.scope, self.realm.shards))),
             },
             Phase::Walking(range, mut piles, mut walk) => {
                 if walk.step(reader, &mut |time, movement| piles.take(time, movement))? {
@@ -169,7 +169,7 @@ impl Run {
                 return Ok(Phase::Naming(range, piles, None));
             }
         }
-        Ok(Phase::Walking(range, piles, Box::new(Walk::new(range, self.order.scope))))
+        Ok(Phase::Walking(range, piles, Box::new(Walk::new(range, self.order.scope, self.realm.shards))))
     }
 
     /// Names a page of accounts; where the next page begins.

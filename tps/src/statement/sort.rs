@@ -1,4 +1,4 @@
-//! Sorting by party on the disk: what the walk gives goes into 64 files by the beginning of the party's id, and each file is read
+//! Sorting by party on the disk: what the walk gives goes into 256 files by the beginning of the party's id, and each file is read
 //! alone later. In memory are the sums of a bounded number of titles, and later those of one file's parties.
 
 use std::fs::{File, OpenOptions};
@@ -16,7 +16,7 @@ use crate::admin::AdminError;
 use crate::data_directory::DataError;
 
 /// Number of files. Each is open while the walk goes on.
-pub const PILES: usize = 64;
+pub const PILES: usize = 256;
 /// Titles whose sums are kept in memory before they are written to their files.
 const TITLES_MAX: usize = 65_536;
 
@@ -57,7 +57,7 @@ fn pile_of(party: Party) -> usize {
 }
 
 fn pile_path(directory: &Path, pile: usize) -> PathBuf {
-    directory.join(format!("{pile:02}.pile"))
+    directory.join(format!("{pile:03}.pile"))
 }
 
 impl Piles {

@@ -42,11 +42,12 @@ impl Scope {
         }
     }
 
-    /// Whether the payment can be wanted, told without looking anything up.
-    fn may_want(self, record: &PaymentRecord) -> bool {
+    /// Whether the payment can be wanted, told without looking anything up. An instrument is in its account's shard; that their ids
+    /// begin alike is not said, for issuers choose ids as they like.
+    fn may_want(self, record: &PaymentRecord, shards: u16) -> bool {
         match self {
             Self::All => true,
-            Self::Account(id) => record.instrument.shard_key() == id.shard_key(),
+            Self::Account(id) => record.instrument.shard_key() % shards == id.shard_key() % shards,
             Self::Merchant(id) => record.merchant == id,
         }
     }
@@ -74,15 +75,16 @@ impl<Position, Record> Side<Position, Record> {
 pub struct Walk {
     range: Range,
     scope: Scope,
+    shards: u16,
     payments: Side<Place, PaymentRecord>,
     journal: Side<JournalPlace, Vec<Movement>>,
     accounts: HashMap<InstrumentId, AccountId>,
 }
 
 impl Walk {
-    /// The walk over everything before the end of `range`.
-    pub fn new(range: Range, scope: Scope) -> Self {
-        Self { range, scope, payments: Side::new(), journal: Side::new(), accounts: HashMap::new() }
+    /// The walk over everything before the end of `range`, for what is wanted of the ledger of so many shards.
+    pub fn new(range: Range, scope: Scope, shards: u16) -> Self {
+        Self { range, scope, shards, payments: Side::new(), journal: Side::new(), accounts: HashMap::new() }
     }
 
     /// Goes on by at most a page of the log and a page of the journal; whether there is more.
@@ -155,7 +157,7 @@ impl Walk {
     }
 
     fn read_payments(&mut self, reader: &dyn Reader) -> Result<(), AdminError> {
-        let (range, scope, side) = (self.range, self.scope, &mut self.payments);
+        let (range, scope, shards, side) = (self.range, self.scope, self.shards, &mut self.payments);
         let (mut left, mut batch, mut outcome) = (RECORDS_PER_PAGE, None, Ok(()));
         side.ended = true;
         reader.visit_payments(side.after, &mut |place, record| {
@@ -177,7 +179,7 @@ impl Walk {
                 return ControlFlow::Break(());
             }
             side.after = Some(place);
-            if record.reason == Reason::Paid && scope.may_want(record) {
+            if record.reason == Reason::Paid && scope.may_want(record, shards) {
                 side.page.push_back((time, *record));
             }
             left -= 1;

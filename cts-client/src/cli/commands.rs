@@ -12,7 +12,7 @@ use cts_client::{BuyOptions, Progress, Quoted, Wallet, WalletSettings, enrol, wa
 use indicatif::{ProgressBar, ProgressStyle};
 use protocol::customer::payment::Standing;
 use protocol::ids::TransactionNumber;
-use protocol::purchase::Address;
+use protocol::purchase::{Address, LoyaltyId};
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Command, KeysCommand, PinArguments};
@@ -32,12 +32,13 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
     match &arguments.command {
         Command::Init { bundle } => session.init(bundle).await,
         Command::Quote { url, items, out } => session.quote(url, items, out.as_deref()).await,
-        Command::Buy { url, items, max_amount, yes, address, delivery } => {
+        Command::Buy { url, items, max_amount, yes, address, loyalty_id, delivery } => {
             let address = address.as_deref().map(read_address).transpose()?;
+            let loyalty_id = loyalty_id.clone().map(LoyaltyId::new).transpose()?;
             let wallet = session.open()?;
             let maximum = max_amount.as_deref().map(|text| wallet.amount(text)).transpose()?;
             let watch = (!output.is_json()).then(watch);
-            let options = BuyOptions { maximum, address, output: delivery.out.clone(), watch };
+            let options = BuyOptions { maximum, address, loyalty_id, output: delivery.out.clone(), watch };
             session.buy(&wallet, (url, items), *yes, options, &delivery.pin).await
         }
         Command::Pay { quote, proof_out, max_amount, yes, pin } => {

@@ -8,7 +8,7 @@ use protocol::codec::Canonical as _;
 use protocol::customer::purchase::{Purchase, PurchaseError, PurchaseState};
 use protocol::ids::{Digest, TransactionNumber};
 use protocol::money::Amount;
-use protocol::purchase::{Address, AdviceStatus, MerchantErrorCode, RefundStatus};
+use protocol::purchase::{Address, AdviceStatus, LoyaltyId, MerchantErrorCode, OrderData, RefundStatus};
 use protocol::quote::{GoodsKind, Quote};
 use protocol::response::Reason;
 
@@ -54,6 +54,9 @@ pub struct BuyOptions {
     pub maximum: Option<Amount>,
     /// Where hard goods go.
     pub address: Option<Address>,
+    /// Who the customer wants to be for this merchant, in this purchase alone. Without one the merchant cannot tell this
+    /// purchase from anybody's (K-37, K-43).
+    pub loyalty_id: Option<LoyaltyId>,
     /// Where digital goods go; `None` for the item's code as a file name.
     pub output: Option<PathBuf>,
     /// Hears of progress.
@@ -118,7 +121,8 @@ impl Wallet {
         self.0.payer.state().await.may_pay()?;
         let client = MerchantClient::new(&quoted.url, self.0.frames.clone())?;
         let mut purchase = Purchase::new(&quoted.offer);
-        purchase.confirm(&quoted.offer, clock::ephemeral(), options.address.as_ref(), self.0.payer.clock.now())?;
+        let order_data = OrderData { address: options.address, loyalty_id: options.loyalty_id };
+        purchase.confirm(&quoted.offer, clock::ephemeral(), &order_data, self.0.payer.clock.now())?;
         let output = output.map(|output| std::path::absolute(&output).unwrap_or(output));
         let record = PurchaseRecord { url: quoted.url.clone(), output, begun_at: clock::now(), purchase };
         let (number, watch) = (quote.number, options.watch);

@@ -302,8 +302,8 @@ impl Merchant {
             if order.state == OrderState::PaidAwaitingConfirmation {
                 return Ok(());
             }
-            let Order { quote, address, .. } = order;
-            self.shop.paid(&PaidOrder { number, quote, payment, paid_at, address });
+            let Order { quote, address, loyalty_id, .. } = order;
+            self.shop.paid(&PaidOrder { number, quote, payment, paid_at, address, loyalty_id });
             let told = self.store.change::<_, StoreError>(number, |open| {
                 open.order.announced = true;
                 Ok(())

@@ -227,10 +227,18 @@ async fn a_third_party_pays_and_only_the_initiator_gets_the_goods() {
     initiator.forget_pin();
     assert!(matches!(initiator.buy(&quoted, to(&world, "song")).await, Err(CtsError::PinNeeded)));
     let number = quoted.quote().number;
+    // What is no proof of this payment leaves the order as it was: it can still be paid.
+    let rubbish = initiator.present(number, b"rubbish", BuyOptions::default()).await;
+    assert!(matches!(rubbish, Err(CtsError::Purchase(PurchaseError::Malformed(_)))), "{rubbish:?}");
+    let other = initiator.quote(&world.shop.url(), one("song")).await.unwrap();
+    let other = sponsor.pay(&sponsor.check_offer("", &other.to_bytes()).unwrap()).await.unwrap();
+    let cts_client::store::OutcomeKind::Decided { proof: of_other, .. } = &other.kind else { panic!("{other:?}") };
+    let presented = initiator.present(number, of_other.expose(), BuyOptions::default()).await;
+    assert!(matches!(presented, Err(CtsError::Purchase(PurchaseError::OtherProof(_)))), "{presented:?}");
     let receipt = initiator.present(number, proof.expose(), BuyOptions::default()).await;
     let receipt = receipt.unwrap();
     assert_eq!(receipt.state, PurchaseState::Received);
-    assert_eq!(world.tps.state().debits.len(), 1);
+    assert_eq!(world.tps.state().debits.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

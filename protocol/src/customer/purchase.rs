@@ -18,7 +18,9 @@ use crate::codec::{Canonical, DecodeError};
 use crate::customer::payment::Resolution;
 use crate::ids::{Digest, TermsDigest, TransactionNumber};
 use crate::limits::VALID_UNTIL_AHEAD_MAX_MS;
+use crate::order::pays;
 use crate::pin::ModifierPart;
+use crate::proof::Proof;
 use crate::purchase::{
     AdviceStatus, AuthenticatedQuote, DigitalGoods, OrderData, QuoteOffer, SendGoods, ShippingAdvice, VerifiedOffer,
     confirm,
@@ -258,12 +260,17 @@ impl Purchase {
         Ok(())
     }
 
-    /// A proof that came from elsewhere, for example because a third party paid (K-83).
+    /// A proof that came from elsewhere, for example because a third party paid (K-83). Its signature is the merchant's to
+    /// verify, but it has to say that this very quote is paid: there is no way back to paying.
     ///
     /// # Errors
-    /// [`PurchaseError::Refused`] unless the purchase awaits its payment.
+    /// [`PurchaseError::Refused`] unless the purchase awaits its payment, [`PurchaseError::Malformed`],
+    /// [`PurchaseError::OtherProof`].
     pub fn paid_elsewhere(&mut self, proof: &[u8]) -> Result<(), PurchaseError> {
-        self.state = self.on(PurchaseEvent::PaidElsewhere)?;
+        let next = self.on(PurchaseEvent::PaidElsewhere)?;
+        let said = Proof::decode(proof)?;
+        pays(&said.statement, said.outcome, &self.quote()?)?;
+        self.state = next;
         self.proof = Some(StoredBytes::new(proof.to_vec()));
         Ok(())
     }

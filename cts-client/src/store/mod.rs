@@ -22,7 +22,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use files::StoreError;
-use files::{PRIVATE_DIRECTORY_MODE, read_private, sync_directory, write_private};
+use files::{PRIVATE_DIRECTORY_MODE, read_private, sync_directory, write_private, write_private_once};
 use protocol::customer::payment::PaymentState;
 use protocol::ids::TransactionNumber;
 use protocol::request::Content;
@@ -111,10 +111,7 @@ impl Directory {
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
         let path = self.path.join(name);
-        let unreadable =
-            |error: serde_json::Error| StoreError::Unreadable { path: path.clone(), reason: error.to_string() };
-        let bytes = Zeroizing::new(serde_json::to_vec_pretty(value).map_err(unreadable)?);
-        write_private(&path, &bytes)
+        write_private(&path, &text_of(value, &path)?)
     }
 
     /// The instrument's keys, once made.
@@ -232,7 +229,17 @@ impl Directory {
     /// # Errors
     /// [`StoreError`].
     pub fn purchase(&self, number: TransactionNumber) -> Result<Option<PurchaseRecord>, StoreError> {
-        self.read(&format!("{PURCHASES}/{number}.json"))
+        self.read(&purchase_name(number))
+    }
+
+    /// Stores a purchase that begins; durable when this returns. `false`, and nothing is changed, where there is one of this
+    /// number already: merchants choose the numbers, and what is stored is the only key to what was paid.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn begin_purchase(&self, number: TransactionNumber, record: &PurchaseRecord) -> Result<bool, StoreError> {
+        let path = self.path.join(purchase_name(number));
+        write_private_once(&path, &text_of(record, &path)?)
     }
 
     /// Stores a purchase; durable when this returns.
@@ -240,7 +247,7 @@ impl Directory {
     /// # Errors
     /// [`StoreError`].
     pub fn store_purchase(&self, number: TransactionNumber, record: &PurchaseRecord) -> Result<(), StoreError> {
-        self.write(&format!("{PURCHASES}/{number}.json"), record)
+        self.write(&purchase_name(number), record)
     }
 
     /// All purchases, oldest first.
@@ -267,6 +274,16 @@ impl Directory {
         }
         Ok(all)
     }
+}
+
+fn purchase_name(number: TransactionNumber) -> String {
+    format!("{PURCHASES}/{number}.json")
+}
+
+fn text_of<T: Serialize>(value: &T, path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let unreadable =
+        |error: serde_json::Error| StoreError::Unreadable { path: path.to_owned(), reason: error.to_string() };
+    serde_json::to_vec_pretty(value).map(Zeroizing::new).map_err(unreadable)
 }
 
 /// Moves a finished file into place, durably.

@@ -34,6 +34,19 @@ fn everything_is_private_and_what_is_not_is_refused() {
 }
 
 #[test]
+fn what_begins_replaces_nothing() {
+    let (_folder, path) = directory();
+    Directory::open(&path).unwrap();
+    let file = path.join("begun");
+    assert!(write_private_once(&file, b"first").unwrap());
+    assert!(!write_private_once(&file, b"second").unwrap());
+    assert_eq!(std::fs::read(&file).unwrap(), b"first");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let names = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with(".unfinished-")));
+}
+
+#[test]
 fn damaged_files_are_named_and_leftovers_removed() {
     let (_folder, path) = directory();
     let store = Directory::open(&path).unwrap();

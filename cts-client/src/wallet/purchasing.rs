@@ -106,7 +106,8 @@ impl Wallet {
     /// Steps 3 to 10: the customer has seen the quote and wants it.
     ///
     /// # Errors
-    /// [`CtsError::AboveMaximum`], [`CtsError::Purchase`], [`CtsError::Merchant`]: nothing was paid.
+    /// [`CtsError::AboveMaximum`], [`CtsError::Purchase`], [`CtsError::Merchant`]: nothing was paid. [`CtsError::OrderExists`]
+    /// for a quote that was confirmed before, whatever became of it.
     /// [`CtsError::Unresolved`], [`CtsError::WrongPin`]: call [`Self::resume`]. [`CtsError::PaidNotDelivered`]: call
     /// [`Self::recover`]. A denial is no error, but a receipt that says [`PurchaseState::Denied`].
     pub async fn buy(&self, quoted: &Quoted, options: BuyOptions) -> Result<Receipt, CtsError> {
@@ -127,7 +128,9 @@ impl Wallet {
         let record = PurchaseRecord { url: quoted.url.clone(), output, begun_at: clock::now(), purchase };
         let (number, watch) = (quote.number, options.watch);
         let mut run = Run { wallet: self, client, number, record, watch, renegotiated: false, restart: false };
-        run.store()?;
+        if !self.0.directory.begin_purchase(number, &run.record)? {
+            return Err(CtsError::OrderExists(number));
+        }
         crash::point("after-confirmation-stored");
         run.finish().await
     }

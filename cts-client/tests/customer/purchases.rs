@@ -158,6 +158,28 @@ async fn a_lying_merchant_cannot_unmake_a_payment_and_gets_no_send_goods_message
     assert_eq!(std::fs::read(world.output("again")).unwrap(), song());
 }
 
+// spec: K-94
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn buying_the_same_quote_again_does_not_throw_away_the_keys_of_what_was_paid() {
+    let world = World::new().await;
+    let wallet = world.customer(1).await;
+    world.shop.tamper(|route, bytes| {
+        if route == "proof" {
+            bytes.clear();
+        }
+    });
+    let quoted = wallet.quote(&world.shop.url(), one("song")).await.unwrap();
+    let first = wallet.buy(&quoted, to(&world, "song")).await;
+    assert!(matches!(first, Err(CtsError::PaidNotDelivered { .. })), "{first:?}");
+    world.shop.honest();
+    let again = wallet.buy(&quoted, to(&world, "song")).await;
+    let number = quoted.quote().number;
+    assert!(matches!(again, Err(CtsError::OrderExists(order)) if order == number), "{again:?}");
+    let resumed = wallet.resume(number, BuyOptions::default()).await.unwrap();
+    assert_eq!(resumed.state, PurchaseState::Received);
+    assert_eq!(world.tps.state().debits.len(), 1);
+}
+
 // spec: K-30, K-88, K-90, K-93, K-94, K-95
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_goods_are_thrown_away_and_asked_for_again_without_the_tps() {

@@ -68,6 +68,23 @@ async fn nothing_is_sent_to_anybody_without_a_confirmation_or_above_the_maximum(
     assert!(world.tps.state().requests.is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quote_of_other_items_than_were_asked_for_is_not_shown() {
+    let world = World::new().await;
+    let wallet = world.customer(1).await;
+    for (asked, quoted) in [(one("song"), one("mug")), (one("song"), vec![("song".to_owned(), 2)])] {
+        let other = wallet.quote(&world.shop.url(), quoted).await.unwrap().to_bytes();
+        world.shop.tamper(move |route, bytes| {
+            if route == "quote" {
+                bytes.clone_from(&other);
+            }
+        });
+        let result = wallet.quote(&world.shop.url(), asked).await;
+        assert!(matches!(result, Err(CtsError::OtherItems)), "{result:?}");
+        world.shop.honest();
+    }
+}
+
 // spec: K-22, K-35
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_altered_certificate_or_quote_is_never_shown_or_never_paid() {

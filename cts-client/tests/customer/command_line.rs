@@ -151,6 +151,13 @@ async fn resume_fetches_what_is_paid_without_a_pin_and_tells_by_its_exit_code_wh
     let resumed = run(&directory, &["--json", "resume", "--pin-fd", "0"], PIN, None).await;
     assert_eq!((resumed.status.code(), json(&resumed)["exit_code"].as_u64()), (Some(3), Some(3)));
     assert!(!world.output("second").exists());
+
+    // A payment that belongs to no order of ours.
+    let (offer, proof) = (world.output("offer").display().to_string(), world.output("proof").display().to_string());
+    assert!(run(&directory, &["quote", &url, "song", "--out", &offer], "", None).await.status.success());
+    let pay = ["pay", &offer, "--proof-out", &proof, "--yes", "--pin-fd", "0"];
+    assert_eq!(run(&directory, &pay, WRONG_PIN, None).await.status.code(), Some(6));
+    assert_eq!(run(&directory, &["resume", "--pin-fd", "0"], PIN, None).await.status.code(), Some(3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

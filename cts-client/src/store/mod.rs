@@ -47,7 +47,16 @@ const LOCK: &str = "lock";
 pub struct Directory {
     path: PathBuf,
     /// Held as long as this lives; `None` for whoever only looks.
-    _lock: Option<File>,
+    lock: Option<File>,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Closing would not do: a child that another thread is just starting holds a copy of the descriptor, and the lock with it.
+        if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
+            tracing::debug!("the lock of {} ends with this process: {error}", self.path.display());
+        }
+    }
 }
 
 impl Directory {
@@ -73,7 +82,7 @@ impl Directory {
         for directory in [path.to_owned(), path.join(OUTCOMES), path.join(PURCHASES)] {
             files::remove_leftovers(&directory)?;
         }
-        Ok(Self { path: path.to_owned(), _lock: Some(lock) })
+        Ok(Self { path: path.to_owned(), lock: Some(lock) })
     }
 
     /// Opens the directory to look at it, beside a process that uses it: every file is whole at any time.
@@ -85,7 +94,7 @@ impl Directory {
             return Err(StoreError::NotInitialised(path.to_owned()));
         }
         Self::check_private(path)?;
-        Ok(Self { path: path.to_owned(), _lock: None })
+        Ok(Self { path: path.to_owned(), lock: None })
     }
 
     fn check_private(path: &Path) -> Result<(), StoreError> {

@@ -107,6 +107,14 @@ pub enum CtsError {
         #[source]
         cause: Box<CtsError>,
     },
+    /// Confirmed before: what is stored of it is all that can get its goods.
+    #[error(
+        "order {0} was confirmed before from this directory: go on with it (`cts resume`, `cts recover {0}`), or ask for a new quote"
+    )]
+    OrderExists(TransactionNumber),
+    /// A quote for something else.
+    #[error("the merchant quotes other items than were asked for: nothing was confirmed or paid, do not buy there")]
+    OtherItems,
     /// No such order.
     #[error("there is no order {0} here: `cts history` lists all")]
     NoSuchOrder(TransactionNumber),

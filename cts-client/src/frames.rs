@@ -173,7 +173,7 @@ fn merchant(bytes: &[u8]) -> Result<Described, DecodeError> {
                 ("number", message.number.to_string()),
                 ("quote digest", message.quote_digest.to_string()),
                 ("ephemeral key", hex::encode(message.ephemeral.0)),
-                ("sealed half", "the address, for hard goods".to_owned()),
+                ("sealed half", "address and loyalty id, where given".to_owned()),
             ];
             (Confirmation::NAME, fields)
         }

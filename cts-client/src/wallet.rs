@@ -4,30 +4,29 @@
 //! runs concurrently. Every method may be dropped or killed at any point and called again.
 
 mod purchasing;
+mod quoting;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use protocol::codec::Canonical as _;
 use protocol::customer::payment::{PaymentState, Pending, Standing};
 use protocol::ids::InstrumentId;
 use protocol::key_set::PinnedKeySet;
 use protocol::limits::MERCHANT_MESSAGE_BYTES_MAX;
 use protocol::money::{Amount, Asset};
 use protocol::pin::Pin;
-use protocol::purchase::{OfferError, QuoteOffer, QuoteRequest, VerifiedOffer};
 use protocol::quote::Quote;
 use protocol::request::InstrumentKeys;
 use protocol::signature::SigningKey;
 
 pub use purchasing::{BuyOptions, Progress, Receipt, Watch};
+pub use quoting::Quoted;
 
 use crate::clock;
 use crate::enrol::key_bytes;
 use crate::error::CtsError;
 use crate::frames::Frames;
 use crate::key_set::{KeySets, Pins};
-use crate::merchant::MerchantClient;
 use crate::payer::{Patience, Payer};
 use crate::skew::{ClockSkew, WallClock};
 use crate::store::{Directory, Enrolment, Outcome, PurchaseRecord, StoreError};
@@ -82,42 +81,6 @@ pub struct Status {
     pub open_purchases: usize,
     /// How far this machine's clock was off when the TPS answered last, if it ever was.
     pub clock_skew: Option<ClockSkew>,
-}
-
-/// A merchant's offer that was checked and can be shown.
-#[derive(Clone, Debug)]
-pub struct Quoted {
-    /// Where it came from.
-    pub url: String,
-    /// The checked offer.
-    pub offer: VerifiedOffer,
-    /// Decimal places of its asset.
-    pub exponent: u8,
-    /// How far this machine's clock is off, if the quote is not an old one.
-    pub(crate) supposed: Option<ClockSkew>,
-}
-
-impl Quoted {
-    /// The quote, to be shown.
-    pub fn quote(&self) -> &Quote {
-        self.offer.quote()
-    }
-
-    /// The bytes of the offer: a file for somebody else to pay.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        QuoteOffer::new(self.offer.certificate().certificate(), self.offer.quote()).encode()
-    }
-
-    /// Refuses a total above `maximum`.
-    ///
-    /// # Errors
-    /// [`CtsError::AboveMaximum`].
-    pub fn at_most(&self, maximum: Option<Amount>) -> Result<(), CtsError> {
-        match maximum {
-            Some(maximum) if self.quote().total > maximum => Err(CtsError::above(self.quote().total, maximum)),
-            _ => Ok(()),
-        }
-    }
 }
 
 fn status(
@@ -222,57 +185,9 @@ impl Wallet {
         Ok(protocol::money::parse(text, asset, self.exponent(asset)?)?)
     }
 
-    /// Steps 1 and 2: asks a merchant for a quote and checks its certificate first, then the quote (K-22). Nothing says who
-    /// asks (K-35).
-    ///
-    /// # Errors
-    /// [`CtsError::Merchant`], [`CtsError::Offer`]: nothing is to be shown then.
-    pub async fn quote(&self, url: &str, items: Vec<(String, u32)>) -> Result<Quoted, CtsError> {
-        let client = MerchantClient::new(url, self.0.frames.clone())?;
-        self.0.payer.key_sets.ensure_usable().await;
-        self.quote_over(&client, url, items).await
-    }
-
-    async fn quote_over(
-        &self,
-        client: &MerchantClient,
-        url: &str,
-        items: Vec<(String, u32)>,
-    ) -> Result<Quoted, CtsError> {
-        let answer = client.post("quote", &QuoteRequest::new(items)?.encode()).await?;
-        match self.check_offer(url, &answer) {
-            // The merchant's certificate may be newer than the pinned set.
-            Err(error) if error.is_unknown_issuer() && self.refresh_key_set().await.is_ok() => {
-                self.check_offer(url, &answer)
-            }
-            // A quote that was asked for this moment should not have expired: is this machine's clock ahead? Its certificate
-            // was found valid before.
-            Err(CtsError::Offer(OfferError::Expired(_))) => {
-                let quote = Quote::decode(QuoteOffer::decode(&answer)?.quote_bytes())?;
-                self.check_offer_at(url, &answer, self.0.payer.clock.suppose(quote.issued_at))
-            }
-            checked => checked,
-        }
-    }
-
     /// How far this machine's clock is off, as the TPS's last answer told; `None` where it never told.
     pub fn clock_skew(&self) -> Option<ClockSkew> {
         self.0.payer.clock.skew()
-    }
-
-    /// Checks an offer from wherever it came.
-    ///
-    /// # Errors
-    /// [`CtsError::Decode`], [`CtsError::Offer`], [`CtsError::UnknownAsset`].
-    pub fn check_offer(&self, url: &str, bytes: &[u8]) -> Result<Quoted, CtsError> {
-        self.check_offer_at(url, bytes, None)
-    }
-
-    fn check_offer_at(&self, url: &str, bytes: &[u8], supposed: Option<ClockSkew>) -> Result<Quoted, CtsError> {
-        let now = self.0.payer.clock.now_for(supposed);
-        let offer = QuoteOffer::decode(bytes)?.verify(&self.0.payer.key_sets.current(), now)?;
-        let exponent = self.exponent(offer.quote().asset)?;
-        Ok(Quoted { url: url.to_owned(), offer, exponent, supposed })
     }
 
     /// A bare request-for-payment: pays the quote, whoever asked for it (K-83). Paying the same offer again pays a second

@@ -138,7 +138,6 @@ fn authenticated_quote(bytes: &[u8]) -> Result<Fields, DecodeError> {
     Ok(vec![
         ("number", message.number.to_string()),
         ("quote digest", message.quote_digest.to_string()),
-        ("address digest", message.address_digest.to_string()),
         ("authenticator", last(bytes)),
     ])
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use protocol::ids::{PaymentId, TransactionNumber};
 use protocol::money::{self, Amount, Asset, MoneyError};
-use protocol::purchase::Address;
+use protocol::purchase::{Address, LoyaltyId};
 use protocol::quote::{GoodsKind, Quote};
 use protocol::time::Timestamp;
 
@@ -33,6 +33,9 @@ pub struct PaidOrder {
     pub paid_at: Timestamp,
     /// Where to ship hard goods; `None` for digital goods, and where nobody has confirmed yet.
     pub address: Option<Address>,
+    /// Who the customer says it is, where it chose to be known in this purchase: for bonus points and the like. Nothing vouches
+    /// for it, so give nothing for it that its owner would miss.
+    pub loyalty_id: Option<LoyaltyId>,
 }
 
 /// What a merchant sells. Called from blocking threads; may take its time.

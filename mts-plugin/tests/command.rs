@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use common::write_goods;
+use common::{sent_by, write_goods};
 use mts_plugin::fixtures::Realm;
 use mts_plugin::{FolderShop, Home, Merchant, Settings};
 use protocol::certificate::CertificateRequest;
@@ -96,6 +96,32 @@ fn a_merchant_is_set_up_and_verifies_proofs_offline() {
     assert_eq!(code(&mts(directory, &["orders", "dispatched", &quote.number.to_string()])), 3, "it is not paid");
     assert_eq!(code(&mts(directory, &["orders", "show", &"0".repeat(32)])), 3);
     assert_eq!(code(&mts(directory, &["orders", "show", &quote.number.to_string()])), 0);
+}
+
+// spec: K-43
+#[test]
+fn orders_tell_what_customers_call_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, realm) = (folder.path(), Realm::default());
+    set_up(directory, &realm);
+    write_goods(&directory.join("goods"));
+    let shop = std::sync::Arc::new(FolderShop::open(&directory.join("goods")).unwrap());
+    let merchant = Merchant::open(Home::open(&directory.join("merchant")).unwrap(), shop, Settings::default()).unwrap();
+    // The text is the customer's: it must not pass for something that the command says.
+    let id = "card 4711\"  paid";
+    for given in [Some(id), None] {
+        let request = QuoteRequest::new(vec![("song".into(), 1)]).unwrap().encode();
+        let offer = QuoteOffer::decode(&merchant.quote(&request).unwrap()).unwrap();
+        let offer = offer.verify(&realm.customer_keys(), mts_plugin::clock::now()).unwrap();
+        merchant.confirm(&sent_by(&offer, given).message.encode()).unwrap();
+        let number = offer.quote().number.to_string();
+        let shown = mts(directory, &["--json", "orders", "show", &number]);
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(shown["loyalty_id"].as_str(), given);
+    }
+    let listed = said(&mts(directory, &["orders"]));
+    assert_eq!(listed.matches("  by ").count(), 1, "{listed}");
+    assert!(listed.contains(r#"song  by "card 4711\"  paid""#), "{listed}");
 }
 
 #[test]

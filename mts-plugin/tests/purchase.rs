@@ -3,14 +3,16 @@
 
 mod common;
 
-use common::{ADDRESS, SONG_BYTES, World, opened, sent, song};
+use common::{ADDRESS, SONG_BYTES, World, opened, sent, sent_by, song};
 use mts_plugin::{Settings, clock};
 use protocol::codec::Canonical;
 use protocol::ids::{MerchantId, QuoteDigest, TermsDigest, TransactionNumber};
 use protocol::money::Amount;
 use protocol::order::OrderState;
 use protocol::proof::{Claim, Outcome};
-use protocol::purchase::{AdviceStatus, AuthenticatedQuote, MerchantErrorCode as Code, QuoteRequest, SendGoods};
+use protocol::purchase::{
+    AdviceStatus, AuthenticatedQuote, LoyaltyId, MerchantErrorCode as Code, QuoteRequest, SendGoods,
+};
 use protocol::request::PaymentKind;
 
 // spec: K-12, K-29, K-84, K-86, K-88
@@ -47,6 +49,49 @@ async fn hard_goods_reach_the_sealed_address() {
     assert_eq!(world.fetch(&sent.session, number, 0).await, Err(Code::NotDigital));
     world.merchant.dispatched(number).unwrap();
     assert_eq!(world.merchant.store().order(number).unwrap().unwrap().state, OrderState::Delivered);
+}
+
+// spec: K-43
+#[tokio::test]
+async fn order_and_shop_learn_exactly_what_the_customer_calls_itself_and_by_default_nothing() {
+    let world = World::new();
+    let purchases = [("song", None), ("song", Some("card 4711-é")), ("mug", Some("card 4711-é")), ("mug", None)];
+    let mut numbers = Vec::new();
+    for (code, given) in purchases {
+        let offer = world.offer(code).await;
+        let sent = sent_by(&offer, given);
+        let answer = world.post("/confirm", sent.message.encode()).await.unwrap();
+        AuthenticatedQuote::decode(&answer).unwrap().verify(&sent.expected).unwrap();
+        world.advised(world.proof(&offer)).await.unwrap();
+        numbers.push(offer.quote().number);
+    }
+    let told: Vec<_> = world.shop.known.lock().unwrap().clone();
+    let told: Vec<_> = told.iter().map(|id| id.as_ref().map(LoyaltyId::expose)).collect();
+    assert_eq!(told, purchases.map(|(_, given)| given));
+    let world = world.reopened(Settings::default());
+    for (number, (code, given)) in numbers.into_iter().zip(purchases) {
+        let order = world.merchant.store().order(number).unwrap().unwrap();
+        assert_eq!(order.loyalty_id.as_ref().map(LoyaltyId::expose), given);
+        assert_eq!(order.address.is_some(), code == "mug");
+        assert!(!format!("{order:?}").contains("4711"));
+    }
+}
+
+// spec: K-32, K-43
+#[tokio::test]
+async fn an_altered_confirmation_binds_and_records_nothing() {
+    let world = World::new();
+    let offer = world.offer("song").await;
+    let message = sent_by(&offer, Some("card 4711")).message.encode();
+    for index in 87..message.len() {
+        let mut altered = message.clone();
+        altered[index] ^= 1;
+        assert_eq!(world.post("/confirm", altered).await, Err(Code::DoesNotOpen), "byte {index}");
+    }
+    let order = || world.merchant.store().order(offer.quote().number).unwrap().unwrap();
+    assert_eq!((order().state, order().loyalty_id), (OrderState::AwaitingConfirmation, None));
+    world.post("/confirm", message).await.unwrap();
+    assert_eq!(order().loyalty_id.unwrap().expose(), "card 4711");
 }
 
 // spec: K-06
@@ -92,7 +137,7 @@ async fn a_number_is_bound_to_the_first_confirming_key() {
     assert_eq!(world.post("/confirm", first.message.encode()).await, Ok(answer.clone()));
     assert_eq!(world.post("/confirm", sent(&offer).message.encode()).await, Err(Code::BoundToOtherKey));
     let answer = AuthenticatedQuote::decode(&answer).unwrap();
-    assert_eq!(answer.verify(&first.session, &first.message, first.address_digest), Ok(()));
+    assert_eq!(answer.verify(&first.expected), Ok(()));
 }
 
 // spec: K-79

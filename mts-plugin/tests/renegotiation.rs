@@ -145,6 +145,26 @@ async fn refund(world: &World, offer: &VerifiedOffer, token: &Token) -> Result<R
     }
 }
 
+// spec: K-103
+#[tokio::test]
+async fn the_shop_is_not_told_to_deliver_what_was_refunded_before_it_heard_of_it() {
+    let world = World::new();
+    // Paid by somebody before anybody confirmed: the shop does not hear of it yet.
+    let (refunded, open) = (world.offer("mug").await, world.offer("mug").await);
+    for offer in [&refunded, &open] {
+        assert_eq!(world.advised(world.proof(offer)).await.err(), Some(Code::NotConfirmed));
+    }
+    world.merchant.accept_refund(refunded.quote().number, false).unwrap();
+    world.merchant.maintain(mts_plugin::clock::now()).unwrap();
+    assert!(world.shop.paid.lock().unwrap().is_empty());
+    // The other order is announced once it is confirmed, the refunded one never.
+    world.confirmed(&open).await;
+    world.merchant.maintain(mts_plugin::clock::now()).unwrap();
+    assert_eq!(*world.shop.paid.lock().unwrap(), [open.quote().number]);
+    let world = world.reopened(Settings::default());
+    assert!(world.shop.paid.lock().unwrap().is_empty());
+}
+
 // spec: K-96, K-103, K-104
 #[tokio::test]
 async fn a_refund_is_the_merchants_decision_and_ends_delivery() {

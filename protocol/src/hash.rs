@@ -30,8 +30,6 @@ purposes! {
     CERTIFICATE = "certificate";
     /// Digest of goods in clear.
     GOODS = "goods";
-    /// Digest of a shipping address as received.
-    ADDRESS = "address";
     /// Content of a request-for-payment.
     REQUEST_CONTENT = "request content";
     /// A whole request-for-payment as received.
@@ -50,9 +48,9 @@ purposes! {
     PAYMENT_SESSION = "payment session";
     /// Master secret of a CTS-MTS session.
     MERCHANT_SESSION = "merchant session";
-    /// Key with which the CTS seals the shipping address.
+    /// Key with which the CTS seals the order data; its text is older than the loyalty id among them.
     MERCHANT_ADDRESS = "merchant session address";
-    /// Key with which the MTS authenticates quote and address.
+    /// Key with which the MTS authenticates quote and order data.
     MERCHANT_QUOTE = "merchant session quote";
     /// Key with which the MTS authenticates the shipping advice.
     MERCHANT_ADVICE = "merchant session advice";

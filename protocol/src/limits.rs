@@ -58,6 +58,8 @@ pub const CERTIFICATE_BYTES_MAX: usize = 1_024;
 pub const QUOTE_BYTES_MAX: usize = 64 * 1_024;
 /// Bytes of a shipping address in clear.
 pub const ADDRESS_BYTES_MAX: usize = 2_048;
+/// Bytes of a loyalty id in clear: any card number or name fits, and its room is sent in every purchase.
+pub const LOYALTY_ID_BYTES_MAX: usize = 64;
 /// Bytes of the delivery text in a shipping advice.
 pub const DELIVERY_TEXT_BYTES_MAX: usize = 1_024;
 /// Bytes of one message between CTS and MTS, goods apart.

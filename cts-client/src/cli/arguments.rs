@@ -93,6 +93,10 @@ pub(super) enum Command {
         /// File with the address that hard goods are shipped to.
         #[arg(long, value_name = "FILE")]
         address: Option<PathBuf>,
+        /// Tell this merchant, in this purchase alone, who you are to it: a card number, a nickname. Nobody else reads it;
+        /// without it you stay anonymous.
+        #[arg(long, value_name = "TEXT")]
+        loyalty_id: Option<String>,
         #[command(flatten)]
         delivery: DeliveryArguments,
     },

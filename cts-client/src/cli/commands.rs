@@ -1,5 +1,7 @@
 //! What each command does.
 
+mod resume;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,7 +14,7 @@ use cts_client::{BuyOptions, Progress, Quoted, Wallet, WalletSettings, enrol, wa
 use indicatif::{ProgressBar, ProgressStyle};
 use protocol::customer::payment::Standing;
 use protocol::ids::TransactionNumber;
-use protocol::purchase::Address;
+use protocol::purchase::{Address, LoyaltyId};
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Command, KeysCommand, PinArguments};
@@ -32,12 +34,13 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
     match &arguments.command {
         Command::Init { bundle } => session.init(bundle).await,
         Command::Quote { url, items, out } => session.quote(url, items, out.as_deref()).await,
-        Command::Buy { url, items, max_amount, yes, address, delivery } => {
+        Command::Buy { url, items, max_amount, yes, address, loyalty_id, delivery } => {
             let address = address.as_deref().map(read_address).transpose()?;
+            let loyalty_id = loyalty_id.clone().map(LoyaltyId::new).transpose()?;
             let wallet = session.open()?;
             let maximum = max_amount.as_deref().map(|text| wallet.amount(text)).transpose()?;
             let watch = (!output.is_json()).then(watch);
-            let options = BuyOptions { maximum, address, output: delivery.out.clone(), watch };
+            let options = BuyOptions { maximum, address, loyalty_id, output: delivery.out.clone(), watch };
             session.buy(&wallet, (url, items), *yes, options, &delivery.pin).await
         }
         Command::Pay { quote, proof_out, max_amount, yes, pin } => {
@@ -332,44 +335,6 @@ impl Session<'_> {
         let (text, value, _) = output::outcome(outcome, status.exponent);
         self.output.result(&text, &value);
         Ok(Exit::Done)
-    }
-
-    /// The open payment first, then every purchase that waits for something; each is tried, the worst exit code is told.
-    async fn resume(&self, pin: &PinArguments) -> anyhow::Result<Exit> {
-        let wallet = self.open()?;
-        let settled = self.with_pin(&wallet, pin, || wallet.settle()).await?;
-        let exponent = wallet.status().await?.exponent;
-        let mut texts = Vec::new();
-        let mut values = Vec::new();
-        let mut exit = Exit::Done;
-        if let Some(outcome) = settled {
-            let (text, value, _) = output::outcome(&outcome, exponent);
-            texts.push(text);
-            values.push(value);
-        }
-        let (_, _, purchases) = wallet::look(&self.arguments.dir)?;
-        for record in purchases.iter().filter(|record| !record.purchase.state().is_final()) {
-            let number = record.purchase.number()?;
-            match wallet.resume(number, BuyOptions::default()).await {
-                Ok(receipt) => {
-                    let (text, value, _) = output::receipt(&receipt, exponent);
-                    texts.push(text);
-                    values.push(value);
-                }
-                Err(error) => {
-                    let error = error.into();
-                    exit = Exit::of(&error);
-                    texts.push(format!("order {number}: {error:#}"));
-                    values.push(json!({ "order": number, "error": format!("{error:#}"), "exit_code": exit as u8 }));
-                }
-            }
-        }
-        wallet.close().await;
-        if texts.is_empty() {
-            texts.push("nothing is open".to_owned());
-        }
-        self.output.result(&texts.join("\n"), &json!({ "resumed": values, "exit_code": exit as u8 }));
-        Ok(exit)
     }
 
     fn print_standing(&self, standing: Standing) -> anyhow::Result<Exit> {

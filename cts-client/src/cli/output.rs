@@ -35,6 +35,23 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
+    /// The one of both that asks for more care of whoever ran the command.
+    pub(super) fn worse(self, other: Self) -> Self {
+        let mildest_first = [
+            Self::Done,
+            Self::Declined,
+            Self::Usage,
+            Self::Failed,
+            Self::Denied,
+            Self::Pin,
+            Self::Unresolved,
+            Self::NotDelivered,
+            Self::Breach,
+        ];
+        let severity = |exit| mildest_first.iter().position(|one| *one == exit);
+        if severity(self) >= severity(other) { self } else { other }
+    }
+
     pub(super) fn of(error: &anyhow::Error) -> Self {
         let Some(error) = error.downcast_ref::<CtsError>() else { return Self::Failed };
         match error {

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 /// Mode of files that only their owner may read.
@@ -86,10 +87,9 @@ pub(super) fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, St
     Ok(Some(bytes))
 }
 
-/// Replaces a file as a whole: a temporary file beside it, synced, renamed, and the directory synced. Whoever is killed
-/// in between leaves the old file.
-pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+/// A temporary file beside `path` that holds `bytes`, synced.
+fn write_beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, StoreError> {
+    let directory = directory_of(path);
     let mut file = tempfile::Builder::new()
         .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(PRIVATE_FILE_MODE))
@@ -97,8 +97,27 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError>
         .map_err(at(directory))?;
     file.write_all(bytes).map_err(at(path))?;
     file.as_file().sync_all().map_err(at(path))?;
-    file.persist(path).map_err(|error| StoreError::File { path: path.to_owned(), source: error.error })?;
-    sync_directory(directory).map_err(at(directory))
+    Ok(file)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+/// Replaces a file as a whole: a temporary file beside it, synced, renamed, and the directory synced. Whoever is killed
+/// in between leaves the old file.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    write_beside(path, bytes)?.persist(path).map_err(|error| at(path)(error.error))?;
+    sync_directory(directory_of(path)).map_err(at(directory_of(path)))
+}
+
+/// As [`write_private`], but a file that is there already stays as it is: whether this one was written.
+pub(super) fn write_private_once(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
+    match write_beside(path, bytes)?.persist_noclobber(path) {
+        Ok(_) => sync_directory(directory_of(path)).map_err(at(directory_of(path))).map(|()| true),
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(at(path)(error.error)),
+    }
 }
 
 /// Makes what was renamed in a directory durable.

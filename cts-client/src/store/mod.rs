@@ -22,7 +22,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use files::StoreError;
-use files::{PRIVATE_DIRECTORY_MODE, read_private, sync_directory, write_private};
+use files::{PRIVATE_DIRECTORY_MODE, read_private, sync_directory, write_private, write_private_once};
 use protocol::customer::payment::PaymentState;
 use protocol::ids::TransactionNumber;
 use protocol::request::Content;
@@ -47,7 +47,16 @@ const LOCK: &str = "lock";
 pub struct Directory {
     path: PathBuf,
     /// Held as long as this lives; `None` for whoever only looks.
-    _lock: Option<File>,
+    lock: Option<File>,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Closing would not do: a child that another thread is just starting holds a copy of the descriptor, and the lock with it.
+        if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
+            tracing::debug!("the lock of {} ends with this process: {error}", self.path.display());
+        }
+    }
 }
 
 impl Directory {
@@ -73,7 +82,7 @@ impl Directory {
         for directory in [path.to_owned(), path.join(OUTCOMES), path.join(PURCHASES)] {
             files::remove_leftovers(&directory)?;
         }
-        Ok(Self { path: path.to_owned(), _lock: Some(lock) })
+        Ok(Self { path: path.to_owned(), lock: Some(lock) })
     }
 
     /// Opens the directory to look at it, beside a process that uses it: every file is whole at any time.
@@ -85,7 +94,7 @@ impl Directory {
             return Err(StoreError::NotInitialised(path.to_owned()));
         }
         Self::check_private(path)?;
-        Ok(Self { path: path.to_owned(), _lock: None })
+        Ok(Self { path: path.to_owned(), lock: None })
     }
 
     fn check_private(path: &Path) -> Result<(), StoreError> {
@@ -111,10 +120,7 @@ impl Directory {
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
         let path = self.path.join(name);
-        let unreadable =
-            |error: serde_json::Error| StoreError::Unreadable { path: path.clone(), reason: error.to_string() };
-        let bytes = Zeroizing::new(serde_json::to_vec_pretty(value).map_err(unreadable)?);
-        write_private(&path, &bytes)
+        write_private(&path, &text_of(value, &path)?)
     }
 
     /// The instrument's keys, once made.
@@ -232,7 +238,17 @@ impl Directory {
     /// # Errors
     /// [`StoreError`].
     pub fn purchase(&self, number: TransactionNumber) -> Result<Option<PurchaseRecord>, StoreError> {
-        self.read(&format!("{PURCHASES}/{number}.json"))
+        self.read(&purchase_name(number))
+    }
+
+    /// Stores a purchase that begins; durable when this returns. `false`, and nothing is changed, where there is one of this
+    /// number already: merchants choose the numbers, and what is stored is the only key to what was paid.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn begin_purchase(&self, number: TransactionNumber, record: &PurchaseRecord) -> Result<bool, StoreError> {
+        let path = self.path.join(purchase_name(number));
+        write_private_once(&path, &text_of(record, &path)?)
     }
 
     /// Stores a purchase; durable when this returns.
@@ -240,7 +256,7 @@ impl Directory {
     /// # Errors
     /// [`StoreError`].
     pub fn store_purchase(&self, number: TransactionNumber, record: &PurchaseRecord) -> Result<(), StoreError> {
-        self.write(&format!("{PURCHASES}/{number}.json"), record)
+        self.write(&purchase_name(number), record)
     }
 
     /// All purchases, oldest first.
@@ -267,6 +283,16 @@ impl Directory {
         }
         Ok(all)
     }
+}
+
+fn purchase_name(number: TransactionNumber) -> String {
+    format!("{PURCHASES}/{number}.json")
+}
+
+fn text_of<T: Serialize>(value: &T, path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let unreadable =
+        |error: serde_json::Error| StoreError::Unreadable { path: path.to_owned(), reason: error.to_string() };
+    serde_json::to_vec_pretty(value).map(Zeroizing::new).map_err(unreadable)
 }
 
 /// Moves a finished file into place, durably.

@@ -12,8 +12,11 @@ fn one_process_at_a_time_and_anybody_may_look() {
     let held = Directory::open(&path).unwrap();
     assert!(matches!(Directory::open(&path), Err(StoreError::InUse(_))));
     assert!(matches!(Directory::look(&path), Err(StoreError::NotInitialised(_))));
+    // What a child of another thread holds between its start and its program: a copy of the descriptor.
+    let copy = held.lock.as_ref().unwrap().try_clone().unwrap();
     drop(held);
     Directory::open(&path).unwrap();
+    drop(copy);
 }
 
 // spec: K-64
@@ -31,6 +34,19 @@ fn everything_is_private_and_what_is_not_is_refused() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     let refused = Directory::open(&path).unwrap_err().to_string();
     assert!(refused.contains("chmod 700"), "{refused}");
+}
+
+#[test]
+fn what_begins_replaces_nothing() {
+    let (_folder, path) = directory();
+    Directory::open(&path).unwrap();
+    let file = path.join("begun");
+    assert!(write_private_once(&file, b"first").unwrap());
+    assert!(!write_private_once(&file, b"second").unwrap());
+    assert_eq!(std::fs::read(&file).unwrap(), b"first");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let names = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with(".unfinished-")));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use protocol::codec::Canonical as _;
 use protocol::customer::purchase::{Purchase, PurchaseError, PurchaseState};
 use protocol::ids::{Digest, TransactionNumber};
 use protocol::money::Amount;
-use protocol::purchase::{Address, AdviceStatus, MerchantErrorCode, RefundStatus};
+use protocol::purchase::{Address, AdviceStatus, LoyaltyId, MerchantErrorCode, OrderData, RefundStatus};
 use protocol::quote::{GoodsKind, Quote};
 use protocol::response::Reason;
 
@@ -55,6 +55,9 @@ pub struct BuyOptions {
     pub maximum: Option<Amount>,
     /// Where hard goods go.
     pub address: Option<Address>,
+    /// Who the customer wants to be for this merchant, in this purchase alone. Without one the merchant cannot tell this
+    /// purchase from anybody's (K-37, K-43).
+    pub loyalty_id: Option<LoyaltyId>,
     /// Where digital goods go; `None` for the item's code as a file name.
     pub output: Option<PathBuf>,
     /// Hears of progress.
@@ -106,7 +109,8 @@ impl Wallet {
     /// Steps 3 to 10: the customer has seen the quote and wants it.
     ///
     /// # Errors
-    /// [`CtsError::AboveMaximum`], [`CtsError::Purchase`], [`CtsError::Merchant`]: nothing was paid.
+    /// [`CtsError::AboveMaximum`], [`CtsError::Purchase`], [`CtsError::Merchant`]: nothing was paid. [`CtsError::OrderExists`]
+    /// for a quote that was confirmed before, whatever became of it.
     /// [`CtsError::Unresolved`], [`CtsError::WrongPin`]: call [`Self::resume`]. [`CtsError::PaidNotDelivered`]: call
     /// [`Self::recover`]. A denial is no error, but a receipt that says [`PurchaseState::Denied`].
     pub async fn buy(&self, quoted: &Quoted, options: BuyOptions) -> Result<Receipt, CtsError> {
@@ -122,14 +126,17 @@ impl Wallet {
         let client = MerchantClient::new(&quoted.url, self.0.frames.clone())?;
         let mut purchase = Purchase::new(&quoted.offer);
         let now = self.0.payer.clock.now_for(quoted.supposed);
-        purchase.confirm(&quoted.offer, clock::ephemeral(), options.address.as_ref(), now)?;
+        let order_data = OrderData { address: options.address, loyalty_id: options.loyalty_id };
+        purchase.confirm(&quoted.offer, clock::ephemeral(), &order_data, now)?;
         let output = output.map(|output| std::path::absolute(&output).unwrap_or(output));
         let record = PurchaseRecord { url: quoted.url.clone(), output, begun_at: clock::now(), purchase };
         let (number, watch) = (quote.number, options.watch);
         let supposed = quoted.supposed;
         let mut run =
             Run { wallet: self, client, number, record, watch, supposed, renegotiated: false, restart: false };
-        run.store()?;
+        if !self.0.directory.begin_purchase(number, &run.record)? {
+            return Err(CtsError::OrderExists(number));
+        }
         crash::point("after-confirmation-stored");
         run.finish().await
     }

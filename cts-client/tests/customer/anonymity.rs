@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use cts_client::{BuyOptions, Wallet};
 use protocol::proof::STATEMENT_BYTES;
+use protocol::purchase::LoyaltyId;
 
 use crate::shop::Recorded;
 use crate::world::{EPHEMERAL_AT, World, one};
@@ -29,9 +30,14 @@ fn links(first: &[Recorded], second: &[Recorded], of_others: &[Recorded]) -> Vec
 }
 
 async fn purchase(world: &World, wallet: &Wallet, name: &str) -> Vec<Recorded> {
+    purchase_by(world, wallet, name, None).await
+}
+
+/// A purchase of a customer that tells the merchant who it is, if it does.
+async fn purchase_by(world: &World, wallet: &Wallet, name: &str, loyalty_id: Option<LoyaltyId>) -> Vec<Recorded> {
     world.shop.take_recorded();
     let quoted = wallet.quote(&world.shop.url(), one("song")).await.unwrap();
-    let options = BuyOptions { output: Some(world.output(name)), ..BuyOptions::default() };
+    let options = BuyOptions { output: Some(world.output(name)), loyalty_id, ..BuyOptions::default() };
     wallet.buy(&quoted, options).await.unwrap();
     let mut records = world.shop.take_recorded();
     records.iter_mut().for_each(blank_batch_time);
@@ -86,6 +92,18 @@ async fn two_purchases_of_one_customer_share_nothing_that_two_customers_do_not()
     let sealed = &state.requests[0][EPHEMERAL_AT..];
     assert!(!sealed.windows(WINDOW).any(|window| sent.windows(WINDOW).any(|part| part == window)));
     assert!(!sent.windows(14).any(|window| window == &[1; 14][..]), "the instrument's id");
+}
+
+// spec: K-37, K-39, K-43
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_along_links_no_two_purchases_with_the_same_loyalty_id() {
+    let world = World::new().await;
+    let (anne, bert) = (world.customer(1).await, world.customer(2).await);
+    let card = || Some(LoyaltyId::new("card-4711-0815-2342".into()).unwrap());
+    let first = purchase_by(&world, &anne, "first", card()).await;
+    let second = purchase_by(&world, &anne, "second", card()).await;
+    let other = purchase(&world, &bert, "other").await;
+    assert_eq!(links(&first, &second, &other), Vec::<String>::new());
 }
 
 // spec: K-37, K-41

@@ -124,6 +124,42 @@ async fn an_agent_sees_json_and_exit_codes() {
     assert_eq!(code(&paid), 0, "{}", json(&paid));
 }
 
+// spec: K-125
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resume_fetches_what_is_paid_without_a_pin_and_tells_by_its_exit_code_what_became_of_the_rest() {
+    let world = World::new().await;
+    world.enrol(1).await;
+    let (directory, url) = (world.directory(1), world.shop.url());
+    let (first, second) = (world.output("first").display().to_string(), world.output("second").display().to_string());
+    let buy = async |out: &str, pin: &str| {
+        let arguments = ["buy", &url, "song", "--yes", "--out", out, "--pin-fd", "0"];
+        run(&directory, &arguments, pin, None).await.status.code()
+    };
+    world.shop.tamper(|route, bytes| {
+        if route == "proof" {
+            bytes.clear();
+        }
+    });
+    assert_eq!(buy(&first, PIN).await, Some(7));
+    world.shop.honest();
+    assert_eq!(buy(&second, WRONG_PIN).await, Some(6));
+
+    let resumed = run(&directory, &["--json", "resume"], "", None).await;
+    assert_eq!((resumed.status.code(), json(&resumed)["exit_code"].as_u64()), (Some(6), Some(6)));
+    assert_eq!(std::fs::read(&first).unwrap(), crate::shop::song());
+    world.tps.state().account.balance = 0;
+    let resumed = run(&directory, &["--json", "resume", "--pin-fd", "0"], PIN, None).await;
+    assert_eq!((resumed.status.code(), json(&resumed)["exit_code"].as_u64()), (Some(3), Some(3)));
+    assert!(!world.output("second").exists());
+
+    // A payment that belongs to no order of ours.
+    let (offer, proof) = (world.output("offer").display().to_string(), world.output("proof").display().to_string());
+    assert!(run(&directory, &["quote", &url, "song", "--out", &offer], "", None).await.status.success());
+    let pay = ["pay", &offer, "--proof-out", &proof, "--yes", "--pin-fd", "0"];
+    assert_eq!(run(&directory, &pay, WRONG_PIN, None).await.status.code(), Some(6));
+    assert_eq!(run(&directory, &["resume", "--pin-fd", "0"], PIN, None).await.status.code(), Some(3));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_show_the_protocol_and_no_secret() {
     let world = World::new().await;

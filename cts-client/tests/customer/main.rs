@@ -7,6 +7,7 @@ mod clocks;
 mod command_line;
 mod crashes;
 mod key_sets;
+mod loyalty;
 mod payments;
 mod purchases;
 mod secrets;

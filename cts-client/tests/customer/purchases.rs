@@ -68,6 +68,23 @@ async fn nothing_is_sent_to_anybody_without_a_confirmation_or_above_the_maximum(
     assert!(world.tps.state().requests.is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quote_of_other_items_than_were_asked_for_is_not_shown() {
+    let world = World::new().await;
+    let wallet = world.customer(1).await;
+    for (asked, quoted) in [(one("song"), one("mug")), (one("song"), vec![("song".to_owned(), 2)])] {
+        let other = wallet.quote(&world.shop.url(), quoted).await.unwrap().to_bytes();
+        world.shop.tamper(move |route, bytes| {
+            if route == "quote" {
+                bytes.clone_from(&other);
+            }
+        });
+        let result = wallet.quote(&world.shop.url(), asked).await;
+        assert!(matches!(result, Err(CtsError::OtherItems)), "{result:?}");
+        world.shop.honest();
+    }
+}
+
 // spec: K-22, K-35
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_altered_certificate_or_quote_is_never_shown_or_never_paid() {
@@ -158,6 +175,28 @@ async fn a_lying_merchant_cannot_unmake_a_payment_and_gets_no_send_goods_message
     assert_eq!(std::fs::read(world.output("again")).unwrap(), song());
 }
 
+// spec: K-94
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn buying_the_same_quote_again_does_not_throw_away_the_keys_of_what_was_paid() {
+    let world = World::new().await;
+    let wallet = world.customer(1).await;
+    world.shop.tamper(|route, bytes| {
+        if route == "proof" {
+            bytes.clear();
+        }
+    });
+    let quoted = wallet.quote(&world.shop.url(), one("song")).await.unwrap();
+    let first = wallet.buy(&quoted, to(&world, "song")).await;
+    assert!(matches!(first, Err(CtsError::PaidNotDelivered { .. })), "{first:?}");
+    world.shop.honest();
+    let again = wallet.buy(&quoted, to(&world, "song")).await;
+    let number = quoted.quote().number;
+    assert!(matches!(again, Err(CtsError::OrderExists(order)) if order == number), "{again:?}");
+    let resumed = wallet.resume(number, BuyOptions::default()).await.unwrap();
+    assert_eq!(resumed.state, PurchaseState::Received);
+    assert_eq!(world.tps.state().debits.len(), 1);
+}
+
 // spec: K-30, K-88, K-90, K-93, K-94, K-95
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_goods_are_thrown_away_and_asked_for_again_without_the_tps() {
@@ -227,10 +266,18 @@ async fn a_third_party_pays_and_only_the_initiator_gets_the_goods() {
     initiator.forget_pin();
     assert!(matches!(initiator.buy(&quoted, to(&world, "song")).await, Err(CtsError::PinNeeded)));
     let number = quoted.quote().number;
+    // What is no proof of this payment leaves the order as it was: it can still be paid.
+    let rubbish = initiator.present(number, b"rubbish", BuyOptions::default()).await;
+    assert!(matches!(rubbish, Err(CtsError::Purchase(PurchaseError::Malformed(_)))), "{rubbish:?}");
+    let other = initiator.quote(&world.shop.url(), one("song")).await.unwrap();
+    let other = sponsor.pay(&sponsor.check_offer("", &other.to_bytes()).unwrap()).await.unwrap();
+    let cts_client::store::OutcomeKind::Decided { proof: of_other, .. } = &other.kind else { panic!("{other:?}") };
+    let presented = initiator.present(number, of_other.expose(), BuyOptions::default()).await;
+    assert!(matches!(presented, Err(CtsError::Purchase(PurchaseError::OtherProof(_)))), "{presented:?}");
     let receipt = initiator.present(number, proof.expose(), BuyOptions::default()).await;
     let receipt = receipt.unwrap();
     assert_eq!(receipt.state, PurchaseState::Received);
-    assert_eq!(world.tps.state().debits.len(), 1);
+    assert_eq!(world.tps.state().debits.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use mts_plugin::{Home, Merchant, Settings, Shop, ShopLine};
 use protocol::ids::TransactionNumber;
 use protocol::money::Asset;
 use protocol::order::OrderState;
-use protocol::purchase::Address;
+use protocol::purchase::{Address, LoyaltyId};
 use protocol::quote::Quote;
 use serde_json::json;
 
@@ -94,6 +94,7 @@ pub(super) fn summary(order: &Order) -> serde_json::Value {
         "delivered_at_ms": order.delivered_at,
         "payment": order.payment,
         "refund": order.refund_status,
+        "loyalty_id": order.loyalty_id.as_ref().map(LoyaltyId::expose),
     })
 }
 
@@ -103,7 +104,9 @@ fn list(orders: &[Order], as_json: bool) {
     lines.extend(orders.iter().map(|order| {
         let items: Vec<_> = order.quote.items.iter().map(|item| format!("{} x {}", item.quantity, item.code)).collect();
         let total = format!("{} {}", order.quote.total.units(), order.quote.asset);
-        format!("{}  {:<26}  {total:>16}  {}", order.quote.number, order.state.text(), items.join(", "))
+        // Quoted: the customer chose the text, and it must not pass for another column.
+        let by = order.loyalty_id.as_ref().map(|id| format!("  by {:?}", id.expose())).unwrap_or_default();
+        format!("{}  {:<26}  {total:>16}  {}{by}", order.quote.number, order.state.text(), items.join(", "))
     }));
     print(as_json, &json!(values), &lines.join("\n"));
 }

@@ -1,10 +1,10 @@
-//! Steps 3 and 4: the customer confirms; quote and address are authenticated.
+//! Steps 3 and 4: the customer confirms; quote and order data are authenticated.
 
 use protocol::codec::Canonical;
 use protocol::hash::{Purpose, tagged};
 use protocol::ids::Digest;
 use protocol::order::{Effect, OrderEvent};
-use protocol::purchase::{AuthenticatedQuote, Confirmation};
+use protocol::purchase::{AuthenticatedQuote, Confirmation, OpenedConfirmation};
 
 use super::{Merchant, Refusal};
 use crate::clock;
@@ -13,7 +13,7 @@ use crate::store::OrderKeys;
 
 impl Merchant {
     /// Binds the order to the first confirming key, durably, and authenticates the merchant's own record of the quote and
-    /// the address as received (K-32). The same confirmation again gets the same answer; another one is refused.
+    /// the order data as received (K-32). The same confirmation again gets the same answer; another one is refused.
     ///
     /// # Errors
     /// What [`Confirmation::open`] says, [`MerchantErrorCode::QuoteExpired`], [`MerchantErrorCode::BoundToOtherKey`],
@@ -45,16 +45,16 @@ impl Merchant {
                         .ok_or_else(|| Refusal::internal("a bound order has no answer"));
                 }
                 let certified = Self::certified(&keys, order.certificate)?;
-                let opened = confirmation.open(&order.quote, &certified.secret, order.certificate)?;
-                let address = opened.address.as_ref();
-                let answer =
-                    AuthenticatedQuote::new(&opened.session, confirmation.number, order.quote.digest(), address)
-                        .encode();
+                let OpenedConfirmation { session, order_data } =
+                    confirmation.open(&order.quote, &certified.secret, order.certificate)?;
+                let (number, quote_digest) = (confirmation.number, order.quote.digest());
+                let answer = AuthenticatedQuote::new(&session, number, quote_digest, &order_data).encode();
                 order.confirmation = Some(digest);
                 order.authenticated_quote = Some(answer.clone());
-                order.keys = Some(OrderKeys::of(&opened.session, now));
-                order.token = Some(opened.session.token.clone());
-                order.address = opened.address;
+                order.keys = Some(OrderKeys::of(&session, now));
+                order.token = Some(session.token);
+                order.address = order_data.address;
+                order.loyalty_id = order_data.loyalty_id;
                 crash::point("before-binding");
                 Ok(answer)
             },

@@ -298,12 +298,15 @@ impl Merchant {
             let (Some(payment), Some(paid_at), false) = (order.payment, order.paid_at, order.announced) else {
                 return Ok(());
             };
-            // Hard goods without an address cannot be shipped yet: the shop hears of them when somebody has confirmed.
-            if order.state == OrderState::PaidAwaitingConfirmation {
-                return Ok(());
+            match order.state {
+                // Hard goods without an address cannot be shipped yet: the shop hears of them when somebody has confirmed.
+                OrderState::PaidAwaitingConfirmation => return Ok(()),
+                // Nothing is delivered while the money may go back, or after it has (K-103).
+                OrderState::AwaitingRefundDecision | OrderState::Refunded => return Ok(()),
+                _ => {}
             }
-            let Order { quote, address, .. } = order;
-            self.shop.paid(&PaidOrder { number, quote, payment, paid_at, address });
+            let Order { quote, address, loyalty_id, .. } = order;
+            self.shop.paid(&PaidOrder { number, quote, payment, paid_at, address, loyalty_id });
             let told = self.store.change::<_, StoreError>(number, |open| {
                 open.order.announced = true;
                 Ok(())

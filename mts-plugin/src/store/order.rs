@@ -3,7 +3,7 @@
 use protocol::codec::Canonical;
 use protocol::ids::{Digest, PaymentId, TransactionNumber};
 use protocol::order::OrderState;
-use protocol::purchase::{Address, RefundStatus};
+use protocol::purchase::{Address, LoyaltyId, RefundStatus};
 use protocol::quote::Quote;
 use protocol::session::merchant::{AdviceKey, GoodsKey, MerchantSession, SendGoodsKey, Token};
 use protocol::time::Timestamp;
@@ -67,6 +67,8 @@ pub struct Order {
     pub authenticated_quote: Option<Vec<u8>>,
     /// Where to ship hard goods.
     pub address: Option<Address>,
+    /// Who the customer says it is, where it chose to be known.
+    pub loyalty_id: Option<LoyaltyId>,
     /// Keys of the current session.
     pub keys: Option<OrderKeys>,
     /// TOKEN of the original session.
@@ -94,7 +96,8 @@ pub struct Order {
 }
 
 const COLUMNS: &str = "state, quote, certificate, confirmation, authenticated_quote, address, keys, keys_since, token, payment, \
-                       proof, paid_at, announced, advice, goods_digest, renegotiation, acknowledgment, refund_status, delivered_at";
+                       proof, paid_at, announced, advice, goods_digest, renegotiation, acknowledgment, refund_status, delivered_at, \
+                       loyalty_id";
 
 impl Order {
     pub(super) fn load(connection: &Connection, number: TransactionNumber) -> Result<Option<Self>, StoreError> {
@@ -109,6 +112,7 @@ impl Order {
         let since = row.get::<_, Option<i64>>(7)?.map_or(Timestamp(0), from_time);
         let keys = keys.map(|bytes| OrderKeys::from_exposed(&bytes, since).ok_or(damaged("keys"))).transpose()?;
         let address: Option<String> = row.get(5)?;
+        let loyalty_id: Option<String> = row.get(19)?;
         let refund_status = match row.get::<_, Option<u8>>(17)? {
             None => None,
             Some(1) => Some(RefundStatus::Requested),
@@ -125,6 +129,7 @@ impl Order {
             confirmation: row.get::<_, Option<[u8; 32]>>(3)?.map(Digest),
             authenticated_quote: row.get(4)?,
             address: address.map(|text| Address::new(text).map_err(|_| damaged("address"))).transpose()?,
+            loyalty_id: loyalty_id.map(|text| LoyaltyId::new(text).map_err(|_| damaged("loyalty id"))).transpose()?,
             keys,
             token: row.get::<_, Option<[u8; 32]>>(8)?.map(Token::from_bytes),
             payment: row.get::<_, Option<[u8; 16]>>(9)?.map(PaymentId),
@@ -205,8 +210,8 @@ impl<'a> OrderTransaction<'a> {
         let order = &self.order;
         let query = "UPDATE orders SET state = ?2, confirmation = ?3, authenticated_quote = ?4, address = ?5, keys = ?6, \
                      keys_since = ?7, token = ?8, payment = ?9, proof = ?10, paid_at = ?11, announced = ?12, advice = ?13, \
-                     goods_digest = ?14, renegotiation = ?15, acknowledgment = ?16, refund_status = ?17, delivered_at = ?18 \
-                     WHERE number = ?1";
+                     goods_digest = ?14, renegotiation = ?15, acknowledgment = ?16, refund_status = ?17, delivered_at = ?18, \
+                     loyalty_id = ?19 WHERE number = ?1";
         let keys = order.keys.as_ref().map(OrderKeys::expose);
         self.connection.prepare_cached(query)?.execute(rusqlite::params![
             order.quote.number.0,
@@ -227,6 +232,7 @@ impl<'a> OrderTransaction<'a> {
             order.acknowledgment,
             order.refund_status.map(|status| status as u8),
             order.delivered_at.map(time),
+            order.loyalty_id.as_ref().map(LoyaltyId::expose),
         ])?;
         Ok(())
     }

@@ -4,9 +4,6 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
 
-/// Format of the database; a change of it adds a migration and raises this.
-const FORMAT: i64 = 2;
-
 const FORMAT_1: &str = "
 CREATE TABLE orders (
     number BLOB PRIMARY KEY,
@@ -81,20 +78,25 @@ CREATE TABLE desk_batches (
 CREATE UNIQUE INDEX desk_batch_open ON desk_batches ((answer IS NULL)) WHERE answer IS NULL;
 ";
 
+/// What a customer may call itself in a purchase.
+const FORMAT_3: &str = "ALTER TABLE orders ADD COLUMN loyalty_id TEXT;";
+
+/// From each format to the next; a change of the format adds one.
+const MIGRATIONS: [&str; 3] = [FORMAT_1, FORMAT_2, FORMAT_3];
+
+/// Format of the database.
+const FORMAT: i64 = MIGRATIONS.len() as i64;
+
 /// Brings the database to the present format; several processes may try at once.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        0 => {
-            transaction.execute_batch(FORMAT_1)?;
-            transaction.execute_batch(FORMAT_2)?;
-        }
-        1 => transaction.execute_batch(FORMAT_2)?,
-        FORMAT => {}
-        _ => return Err(StoreError::Format { found, known: FORMAT }),
+    let missing = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
+    let missing = missing.ok_or(StoreError::Format { found, known: FORMAT })?;
+    for migration in missing {
+        transaction.execute_batch(migration)?;
     }
-    if found != FORMAT {
+    if !missing.is_empty() {
         transaction.pragma_update(None, "user_version", FORMAT)?;
     }
     Ok(transaction.commit()?)
@@ -105,10 +107,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_of_the_first_format_is_brought_to_the_present_one_with_its_orders() {
+    fn a_store_of_an_earlier_format_is_brought_to_the_present_one_with_its_orders() {
+        for earlier in 1..FORMAT {
+            brought_to_the_present_format(earlier);
+        }
+    }
+
+    fn brought_to_the_present_format(earlier: i64) {
         let mut connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(FORMAT_1).unwrap();
-        connection.pragma_update(None, "user_version", 1).unwrap();
+        for migration in &MIGRATIONS[..earlier as usize] {
+            connection.execute_batch(migration).unwrap();
+        }
+        connection.pragma_update(None, "user_version", earlier).unwrap();
         let order = "INSERT INTO orders (number, state, quote, certificate, issued_at, expires_at) VALUES (x'01', 'delivered', x'', x'', 1, 2)";
         connection.execute(order, []).unwrap();
         for _ in 0..2 {
@@ -120,7 +130,12 @@ mod tests {
             connection.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).unwrap()
         };
         assert_eq!((count("orders"), count("refunds"), count("desk_batches")), (1, 0, 0));
-        connection.pragma_update(None, "user_version", FORMAT + 1).unwrap();
-        assert!(matches!(migrate(&mut connection), Err(StoreError::Format { .. })));
+        let known: Option<String> =
+            connection.query_row("SELECT loyalty_id FROM orders", [], |row| row.get(0)).unwrap();
+        assert_eq!(known, None);
+        for unknown in [FORMAT + 1, -1] {
+            connection.pragma_update(None, "user_version", unknown).unwrap();
+            assert!(matches!(migrate(&mut connection), Err(StoreError::Format { .. })));
+        }
     }
 }

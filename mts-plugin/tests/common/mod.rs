@@ -15,8 +15,8 @@ use protocol::goods::{ChunkPlan, GoodsError, GoodsOpener};
 use protocol::ids::TransactionNumber;
 use protocol::money::Asset;
 use protocol::purchase::{
-    Address, AuthenticatedQuote, MerchantError, MerchantErrorCode, QuoteOffer, QuoteRequest, SendGoods,
-    SentConfirmation, ShippingAdvice, VerifiedOffer, confirm,
+    Address, AuthenticatedQuote, LoyaltyId, MerchantError, MerchantErrorCode, OrderData, QuoteOffer, QuoteRequest,
+    SendGoods, SentConfirmation, ShippingAdvice, VerifiedOffer, confirm,
 };
 use protocol::quote::Quote;
 use protocol::session::AgreementSecret;
@@ -34,6 +34,8 @@ pub fn song() -> Vec<u8> {
 pub struct ListeningShop {
     folder: FolderShop,
     pub paid: Mutex<Vec<TransactionNumber>>,
+    /// What paying customers called themselves.
+    pub known: Mutex<Vec<Option<LoyaltyId>>>,
 }
 
 impl Shop for ListeningShop {
@@ -51,6 +53,7 @@ impl Shop for ListeningShop {
 
     fn paid(&self, order: &PaidOrder) {
         self.paid.lock().unwrap().push(order.number);
+        self.known.lock().unwrap().push(order.loyalty_id.clone());
     }
 }
 
@@ -86,7 +89,7 @@ impl World {
 
     fn open(directory: &Path, settings: Settings) -> (Arc<ListeningShop>, Arc<Merchant>) {
         let folder = FolderShop::open(&directory.join("goods")).unwrap();
-        let shop = Arc::new(ListeningShop { folder, paid: Mutex::default() });
+        let shop = Arc::new(ListeningShop { folder, paid: Mutex::default(), known: Mutex::default() });
         let home = Home::open(&directory.join("merchant")).unwrap();
         let merchant = Arc::new(Merchant::open(home, shop.clone(), settings).unwrap());
         (shop, merchant)
@@ -124,7 +127,7 @@ impl World {
         let sent = sent(offer);
         let answer = self.post("/confirm", sent.message.encode()).await.unwrap();
         let answer = AuthenticatedQuote::decode(&answer).unwrap();
-        answer.verify(&sent.session, &sent.message, sent.address_digest).unwrap();
+        answer.verify(&sent.expected).unwrap();
         sent
     }
 
@@ -157,9 +160,15 @@ impl World {
 }
 
 pub fn sent(offer: &VerifiedOffer) -> SentConfirmation {
-    let address = Address::new(ADDRESS.into()).unwrap();
-    let address = (offer.quote().goods == protocol::quote::GoodsKind::Hard).then_some(&address);
-    confirm(offer, AgreementSecret::from_random(clock::random()), address).unwrap()
+    sent_by(offer, None)
+}
+
+/// By a customer that wants to be known.
+pub fn sent_by(offer: &VerifiedOffer, loyalty_id: Option<&str>) -> SentConfirmation {
+    let hard = offer.quote().goods == protocol::quote::GoodsKind::Hard;
+    let address = hard.then(|| Address::new(ADDRESS.into()).unwrap());
+    let loyalty_id = loyalty_id.map(|text| LoyaltyId::new(text.into()).unwrap());
+    confirm(offer, AgreementSecret::from_random(clock::random()), &OrderData { address, loyalty_id }).unwrap()
 }
 
 pub fn opened(

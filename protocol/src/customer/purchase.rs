@@ -18,10 +18,12 @@ use crate::codec::{Canonical, DecodeError};
 use crate::customer::payment::Resolution;
 use crate::ids::{Digest, TermsDigest, TransactionNumber};
 use crate::limits::VALID_UNTIL_AHEAD_MAX_MS;
+use crate::order::pays;
 use crate::pin::ModifierPart;
+use crate::proof::Proof;
 use crate::purchase::{
-    Address, AdviceStatus, AuthenticatedQuote, Confirmation, DigitalGoods, QuoteOffer, SendGoods, ShippingAdvice,
-    VerifiedOffer, confirm,
+    AdviceStatus, AuthenticatedQuote, DigitalGoods, OrderData, QuoteOffer, SendGoods, ShippingAdvice, VerifiedOffer,
+    confirm,
 };
 use crate::quote::Quote;
 use crate::request::{Content, PaymentKind};
@@ -61,7 +63,8 @@ pub struct Purchase {
     certificate: StoredBytes,
     quote: StoredBytes,
     confirmation: Option<StoredBytes>,
-    address_digest: Digest,
+    /// The answer that authenticates it, until that came. It cannot be made again: the order data are kept nowhere in clear.
+    authenticated_quote: Option<StoredBytes>,
     session: Option<StoredBytes>,
     token: Option<StoredBytes>,
     content: Option<Content>,
@@ -79,7 +82,7 @@ impl Purchase {
             certificate: StoredBytes::new(offer.certificate().certificate().encode()),
             quote: StoredBytes::new(offer.quote().encode()),
             confirmation: None,
-            address_digest: Digest::ZERO,
+            authenticated_quote: None,
             session: None,
             token: None,
             content: None,
@@ -160,7 +163,8 @@ impl Purchase {
         Ok(())
     }
 
-    /// Step 3: the customer wants it. The ephemeral key is used up (K-27, K-28).
+    /// Step 3: the customer wants it, and tells the merchant where to ship and who it is, as far as it likes. The ephemeral
+    /// key is used up (K-27, K-28, K-43).
     ///
     /// # Errors
     /// [`PurchaseError::Confirm`] for a missing or needless address; [`PurchaseError::QuoteExpired`].
@@ -168,7 +172,7 @@ impl Purchase {
         &mut self,
         offer: &VerifiedOffer,
         ephemeral: AgreementSecret,
-        address: Option<&Address>,
+        order_data: &OrderData,
         now: Timestamp,
     ) -> Result<(), PurchaseError> {
         let next = self.on(PurchaseEvent::Confirm)?;
@@ -178,9 +182,9 @@ impl Purchase {
         if offer.quote().is_expired(now) {
             return Err(PurchaseError::QuoteExpired(offer.quote().expires_at));
         }
-        let sent = confirm(offer, ephemeral, address)?;
+        let sent = confirm(offer, ephemeral, order_data)?;
         self.confirmation = Some(StoredBytes::new(sent.message.encode()));
-        self.address_digest = sent.address_digest;
+        self.authenticated_quote = Some(StoredBytes::new(sent.expected.encode()));
         self.session = Some(StoredBytes::new(sent.session.expose().to_vec()));
         self.token = Some(StoredBytes::new(sent.session.token.expose().to_vec()));
         self.state = next;
@@ -192,19 +196,16 @@ impl Purchase {
         self.confirmation.as_ref().map(StoredBytes::expose)
     }
 
-    /// Step 4: the merchant must authenticate, under the session, the very quote that was shown and the very address that
-    /// was sent (K-32, K-34).
+    /// Step 4: the merchant must authenticate, under the session, the very quote that was shown and the very order data that
+    /// were sent (K-32, K-34, K-43).
     ///
     /// # Errors
     /// [`PurchaseError::NotAuthentic`], [`PurchaseError::Malformed`]: nothing must be paid; call [`Self::stop`].
     pub fn authenticated(&mut self, answer: &[u8]) -> Result<(), PurchaseError> {
         let next = self.on(PurchaseEvent::Authenticated)?;
-        let sent = Confirmation::decode(self.confirmation_bytes().ok_or(PurchaseError::NotAuthentic)?)?;
-        let answer = AuthenticatedQuote::decode(answer)?;
-        answer.verify(&self.session()?, &sent, self.address_digest)?;
-        if sent.quote_digest != self.quote()?.digest() {
-            return Err(PurchaseError::NotAuthentic);
-        }
+        let expected = self.authenticated_quote.as_ref().ok_or(PurchaseError::NotAuthentic)?;
+        AuthenticatedQuote::decode(answer)?.verify(&AuthenticatedQuote::decode(expected.expose())?)?;
+        self.authenticated_quote = None;
         self.state = next;
         Ok(())
     }
@@ -259,12 +260,17 @@ impl Purchase {
         Ok(())
     }
 
-    /// A proof that came from elsewhere, for example because a third party paid (K-83).
+    /// A proof that came from elsewhere, for example because a third party paid (K-83). Its signature is the merchant's to
+    /// verify, but it has to say that this very quote is paid: there is no way back to paying.
     ///
     /// # Errors
-    /// [`PurchaseError::Refused`] unless the purchase awaits its payment.
+    /// [`PurchaseError::Refused`] unless the purchase awaits its payment, [`PurchaseError::Malformed`],
+    /// [`PurchaseError::OtherProof`].
     pub fn paid_elsewhere(&mut self, proof: &[u8]) -> Result<(), PurchaseError> {
-        self.state = self.on(PurchaseEvent::PaidElsewhere)?;
+        let next = self.on(PurchaseEvent::PaidElsewhere)?;
+        let said = Proof::decode(proof)?;
+        pays(&said.statement, said.outcome, &self.quote()?)?;
+        self.state = next;
         self.proof = Some(StoredBytes::new(proof.to_vec()));
         Ok(())
     }

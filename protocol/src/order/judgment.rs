@@ -1,7 +1,7 @@
 //! Whether a verified proof pays for a quote: the merchant's own question (K-81).
 
-use crate::proof::Outcome;
 use crate::proof::verify::VerifiedProof;
+use crate::proof::{Outcome, Statement};
 use crate::purchase::MerchantErrorCode;
 use crate::quote::Quote;
 use crate::request::PaymentKind;
@@ -46,11 +46,18 @@ impl ProofRefusal {
 /// # Errors
 /// The first [`ProofRefusal`] that applies.
 pub fn judge(proof: &VerifiedProof, quote: &Quote) -> Result<(), ProofRefusal> {
-    let statement = proof.statement();
+    pays(proof.statement(), proof.outcome(), quote)
+}
+
+/// Judges what a proof says, whoever said it: for a customer, who leaves the signature to the merchant (K-73).
+///
+/// # Errors
+/// The first [`ProofRefusal`] that applies.
+pub fn pays(statement: &Statement, outcome: Outcome, quote: &Quote) -> Result<(), ProofRefusal> {
     if statement.merchant != quote.merchant {
         return Err(ProofRefusal::OtherMerchant);
     }
-    if proof.outcome() != Outcome::Paid {
+    if outcome != Outcome::Paid {
         return Err(ProofRefusal::Denial);
     }
     if statement.kind != PaymentKind::PLAIN || !statement.terms.is_zero() {

@@ -7,7 +7,7 @@ mod judgment;
 #[cfg(test)]
 mod tests;
 
-pub use judgment::{ProofRefusal, judge};
+pub use judgment::{ProofRefusal, judge, pays};
 
 use crate::purchase::MerchantErrorCode;
 

@@ -14,22 +14,23 @@
 //! | later | [`RenegotiationAcknowledgment`] | MTS |
 //! | any | [`MerchantError`] | MTS |
 //!
-//! All but proof and goods are canonical borsh and begin with version, suite and message type. Nothing here says who the
-//! customer is, nothing is signed by the customer (K-36), and no field is the same in two purchases of one customer.
+//! All but proof and goods are canonical borsh and begin with version, suite and message type. Nothing in clear says who the
+//! customer is, nothing is signed by the customer (K-36), and no field is the same in two purchases of one customer. What the
+//! customer chooses to tell the merchant alone is sealed: [`OrderData`].
 
 mod confirmation;
 mod delivery;
 mod offer;
+mod order_data;
 mod refusal;
 mod renegotiation;
 #[cfg(test)]
 mod tests;
 
-pub use confirmation::{
-    Address, AuthenticatedQuote, ConfirmError, Confirmation, OpenedConfirmation, SentConfirmation, confirm,
-};
+pub use confirmation::{AuthenticatedQuote, ConfirmError, Confirmation, OpenedConfirmation, SentConfirmation, confirm};
 pub use delivery::{AdviceStatus, DELIVERY_PATH_BYTES_MAX, DigitalGoods, GOODS_FORMAT, SendGoods, ShippingAdvice};
 pub use offer::{OfferError, QuoteOffer, QuoteRequest, VerifiedOffer};
+pub use order_data::{Address, LoyaltyId, LoyaltyIdError, OrderData};
 pub use refusal::{MerchantError, MerchantErrorCode};
 pub use renegotiation::{
     Acknowledged, OpenedRenegotiation, RefundStatus, Renegotiation, RenegotiationAcknowledgment, RenegotiationPurpose,

@@ -68,10 +68,22 @@ fn address() -> Address {
     Address::new("A. Buyer\n12 Elm Street\nSpringfield".into()).unwrap()
 }
 
-fn confirmed(goods: GoodsKind, ephemeral: u8) -> SentConfirmation {
-    let address = (goods == GoodsKind::Hard).then(address);
+fn order_data(goods: GoodsKind) -> OrderData {
+    OrderData { address: (goods == GoodsKind::Hard).then(address), loyalty_id: None }
+}
+
+/// The order data of a customer that wants to be known.
+fn known(goods: GoodsKind) -> OrderData {
+    OrderData { loyalty_id: Some(LoyaltyId::new("card-4711-0815".into()).unwrap()), ..order_data(goods) }
+}
+
+fn confirmed_with(goods: GoodsKind, ephemeral: u8, order_data: &OrderData) -> SentConfirmation {
     let offer = offered(&quote(goods, 50, MERCHANT)).unwrap();
-    confirm(&offer, AgreementSecret::from_random([ephemeral; 32]), address.as_ref()).unwrap()
+    confirm(&offer, AgreementSecret::from_random([ephemeral; 32]), order_data).unwrap()
+}
+
+fn confirmed(goods: GoodsKind, ephemeral: u8) -> SentConfirmation {
+    confirmed_with(goods, ephemeral, &order_data(goods))
 }
 
 // spec: K-21, K-22, K-23
@@ -91,31 +103,71 @@ fn only_a_certified_merchants_own_current_quote_is_shown() {
     assert!(matches!(broken.verify(&keys(), NOW), Err(OfferError::Certificate(_))));
 }
 
-// spec: K-27, K-28, K-32, K-35
+// spec: K-27, K-28, K-32, K-35, K-43
 #[test]
-fn both_sides_authenticate_the_same_quote_and_address() {
-    for goods in [GoodsKind::Digital, GoodsKind::Hard] {
+fn both_sides_authenticate_the_same_quote_and_order_data() {
+    for (goods, given) in
+        [GoodsKind::Digital, GoodsKind::Hard].map(|goods| [(goods, order_data(goods)), (goods, known(goods))]).concat()
+    {
         let quote = quote(goods, 50, MERCHANT);
-        let sent = confirmed(goods, 9);
+        let sent = confirmed_with(goods, 9, &given);
         let bytes = sent.message.encode();
-        assert!(!bytes.windows(8).any(|window| address().expose().as_bytes().windows(8).any(|part| part == window)));
         let opened =
             Confirmation::decode(&bytes).unwrap().open(&quote, &merchant_secret(), certificate().digest()).unwrap();
-        assert_eq!(opened.address.is_some(), goods == GoodsKind::Hard);
-        assert!(opened.address.as_ref().is_none_or(|received| *received == address()));
+        assert_eq!(opened.order_data, given);
 
-        let answer = AuthenticatedQuote::new(&opened.session, NUMBER, quote.digest(), opened.address.as_ref());
+        let answer = AuthenticatedQuote::new(&opened.session, NUMBER, quote.digest(), &opened.order_data);
         let answer = AuthenticatedQuote::decode(&answer.encode()).unwrap();
-        assert_eq!(answer.verify(&sent.session, &sent.message, sent.address_digest), Ok(()));
-        assert!(answer.verify(&sent.session, &sent.message, Digest([1; 32])).is_err());
-        assert!(answer.verify(&confirmed(goods, 10).session, &sent.message, sent.address_digest).is_err());
+        assert_eq!(answer.verify(&sent.expected), Ok(()));
+        assert!(answer.verify(&confirmed_with(goods, 10, &given).expected).is_err(), "another session");
+        let wire = [bytes, answer.encode()].concat();
+        for secret in [address().expose(), "card-4711-0815"] {
+            assert!(!wire.windows(8).any(|window| secret.as_bytes().windows(8).any(|part| part == window)));
+        }
     }
 }
 
-// spec: K-32, K-34
+// spec: K-32, K-43
 #[test]
-fn an_altered_quote_or_address_stops_the_purchase() {
-    let sent = confirmed(GoodsKind::Hard, 9);
+fn a_merchant_that_received_other_order_data_convinces_nobody() {
+    let goods = GoodsKind::Hard;
+    let sent = confirmed_with(goods, 9, &known(goods));
+    let elsewhere = Address::new("A. Buyer\n13 Elm Street\nSpringfield".into()).unwrap();
+    let another = LoyaltyId::new("card-4711-0816".into()).unwrap();
+    for received in [
+        order_data(goods),
+        OrderData { address: None, ..known(goods) },
+        OrderData { address: Some(elsewhere), ..known(goods) },
+        OrderData { loyalty_id: Some(another), ..known(goods) },
+    ] {
+        let lie = AuthenticatedQuote::new(&sent.session, NUMBER, quote(goods, 50, MERCHANT).digest(), &received);
+        assert!(lie.verify(&sent.expected).is_err(), "{received:?}");
+    }
+}
+
+// spec: K-37, K-39, K-43
+#[test]
+fn whoever_reads_along_learns_neither_whether_there_is_an_id_nor_that_two_are_the_same() {
+    for goods in [GoodsKind::Digital, GoodsKind::Hard] {
+        let [none, first, second] =
+            [(9, order_data(goods)), (10, known(goods)), (11, known(goods))].map(|(ephemeral, data)| {
+                let sent = confirmed_with(goods, ephemeral, &data);
+                // The quote is the same in all of them here; what follows it is not.
+                [&sent.message.encode()[51..], &sent.expected.encode()[51..]].map(<[u8]>::to_vec)
+            });
+        assert_eq!(none.each_ref().map(Vec::len), first.each_ref().map(Vec::len));
+        // The length of the sealed part is in clear, and says what the line above says.
+        let windows = |messages: &[Vec<u8>; 2]| -> std::collections::HashSet<Vec<u8>> {
+            messages.iter().flat_map(|message| message.windows(8).map(<[u8]>::to_vec)).collect()
+        };
+        assert!(windows(&first).is_disjoint(&windows(&second)), "{goods:?}");
+    }
+}
+
+// spec: K-32, K-34, K-43
+#[test]
+fn an_altered_quote_or_confirmation_stops_the_purchase() {
+    let sent = confirmed_with(GoodsKind::Hard, 9, &known(GoodsKind::Hard));
     let dearer = quote(GoodsKind::Hard, 51, MERCHANT);
     let open = |message: &Confirmation, quote| message.open(quote, &merchant_secret(), certificate().digest());
     // The merchant's own record differs from what was displayed.
@@ -123,8 +175,8 @@ fn an_altered_quote_or_address_stops_the_purchase() {
     // A merchant that authenticates another quote than the displayed one convinces nobody.
     let own = quote(GoodsKind::Hard, 50, MERCHANT);
     let session = open(&sent.message, &own).unwrap().session;
-    let lie = AuthenticatedQuote::new(&session, NUMBER, dearer.digest(), Some(&address()));
-    assert!(lie.verify(&sent.session, &sent.message, sent.address_digest).is_err());
+    let lie = AuthenticatedQuote::new(&session, NUMBER, dearer.digest(), &known(GoodsKind::Hard));
+    assert!(lie.verify(&sent.expected).is_err());
     // Every altered byte of the confirmation is noticed.
     let bytes = sent.message.encode();
     for index in 0..bytes.len() {
@@ -139,11 +191,12 @@ fn an_altered_quote_or_address_stops_the_purchase() {
 fn the_address_is_there_exactly_for_hard_goods() {
     let confirm_with = |goods, address: Option<&Address>| {
         let offer = offered(&quote(goods, 50, MERCHANT)).unwrap();
-        confirm(&offer, AgreementSecret::from_random([9; 32]), address).map(|sent| sent.message.encode().len() - 87)
+        let data = OrderData { address: address.cloned(), loyalty_id: None };
+        confirm(&offer, AgreementSecret::from_random([9; 32]), &data).map(|sent| sent.message.encode().len() - 87)
     };
     assert_eq!(confirm_with(GoodsKind::Hard, None).err(), Some(ConfirmError::AddressMissing));
     assert_eq!(confirm_with(GoodsKind::Digital, Some(&address())).err(), Some(ConfirmError::AddressUnexpected));
-    assert_eq!(confirm_with(GoodsKind::Digital, None), Ok(16));
+    assert_eq!(confirm_with(GoodsKind::Digital, None), Ok(256 + 16));
     assert_eq!(confirm_with(GoodsKind::Hard, Some(&address())), Ok(256 + 16));
     for wrong in ["", " \n ", "tab\there", "bell\u{7}", &"x".repeat(2_049)] {
         assert!(Address::new(wrong.into()).is_err(), "{wrong:?}");
@@ -159,8 +212,8 @@ fn the_customer_alone_could_have_made_the_transcript() {
     let quote = quote(GoodsKind::Digital, 50, MERCHANT);
     let sent = confirmed(GoodsKind::Digital, 9);
     let merchant = sent.message.open(&quote, &merchant_secret(), certificate().digest()).unwrap();
-    let genuine = AuthenticatedQuote::new(&merchant.session, NUMBER, quote.digest(), None);
-    let simulated = AuthenticatedQuote::new(&sent.session, NUMBER, quote.digest(), None);
+    let genuine = AuthenticatedQuote::new(&merchant.session, NUMBER, quote.digest(), &merchant.order_data);
+    let simulated = AuthenticatedQuote::new(&sent.session, NUMBER, quote.digest(), &OrderData::default());
     assert_eq!(genuine.encode(), simulated.encode());
 }
 
@@ -287,7 +340,11 @@ fn messages_are_frozen() {
         ("quote_offer", QuoteOffer::new(&certificate(), &hard).encode()),
         ("confirmation_digital", confirmed(GoodsKind::Digital, 9).message.encode()),
         ("confirmation_hard", confirmed(GoodsKind::Hard, 9).message.encode()),
-        ("authenticated_quote", AuthenticatedQuote::new(&session, NUMBER, hard.digest(), Some(&address())).encode()),
+        (
+            "confirmation_with_loyalty_id",
+            confirmed_with(GoodsKind::Digital, 9, &known(GoodsKind::Digital)).message.encode(),
+        ),
+        ("authenticated_quote", confirmed(GoodsKind::Hard, 9).expected.encode()),
         ("shipping_advice_digital", advice(Some(goods())).encode()),
         ("shipping_advice_hard", advice(None).encode()),
         ("send_goods", SendGoods::new(&session.send_goods, NUMBER, 2).encode()),

@@ -94,7 +94,7 @@ authenticates!(AcknowledgmentKey);
 authenticates!(RefundKey);
 
 secret_key!(
-    /// Authenticates quote and address, MTS to CTS.
+    /// Authenticates quote and order data, MTS to CTS.
     QuoteKey
 );
 secret_key!(
@@ -110,16 +110,16 @@ secret_key!(
     TokenSealKey
 );
 
-/// Seals the shipping address, CTS to MTS. Seals once: one key, one nonce, one address.
+/// Seals the order data, CTS to MTS. Seals once: one key, one nonce, one confirmation.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct AddressKey([u8; 32]);
+pub struct OrderDataKey([u8; 32]);
 
-impl AddressKey {
+impl OrderDataKey {
     /// Seals `plaintext` (AES-256-GCM, nonce zero) and is used up. Ciphertext, then the 16-byte tag.
     pub fn seal(self, associated: &[u8], plaintext: &[u8]) -> Vec<u8> {
         let cipher = aes_gcm::Aes256Gcm::new(&self.0.into());
         let sealed = cipher.encrypt(&[0; 12].into(), Payload { msg: plaintext, aad: associated });
-        sealed.expect("an address is far below the limit of the cipher")
+        sealed.expect("order data are far below the limit of the cipher")
     }
 
     /// Opens what the other side sealed.
@@ -133,9 +133,9 @@ impl AddressKey {
     }
 }
 
-impl std::fmt::Debug for AddressKey {
+impl std::fmt::Debug for OrderDataKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AddressKey(hidden)")
+        f.write_str("OrderDataKey(hidden)")
     }
 }
 
@@ -175,10 +175,10 @@ pub struct SessionTerms {
     pub quote: QuoteDigest,
 }
 
-/// The keys of one session, one per use; all but the [`AddressKey`], which is used once and kept nowhere.
+/// The keys of one session, one per use; all but the [`OrderDataKey`], which is used once and kept nowhere.
 #[derive(Clone, Debug)]
 pub struct MerchantSession {
-    /// MTS to CTS: quote and address.
+    /// MTS to CTS: quote and order data.
     pub quote: QuoteKey,
     /// MTS to CTS: shipping advice.
     pub advice: AdviceKey,
@@ -208,7 +208,7 @@ impl MerchantSession {
         ephemeral: AgreementSecret,
         merchant: &AgreementPublic,
         terms: &SessionTerms,
-    ) -> Result<(Self, AddressKey), NoSharedSecret> {
+    ) -> Result<(Self, OrderDataKey), NoSharedSecret> {
         let shared = ephemeral.agree(merchant)?;
         Ok(Self::from_shared(&shared, &ephemeral.public(), merchant, terms))
     }
@@ -221,7 +221,7 @@ impl MerchantSession {
         secret: &AgreementSecret,
         ephemeral: &AgreementPublic,
         terms: &SessionTerms,
-    ) -> Result<(Self, AddressKey), NoSharedSecret> {
+    ) -> Result<(Self, OrderDataKey), NoSharedSecret> {
         let shared = secret.agree(ephemeral)?;
         Ok(Self::from_shared(&shared, ephemeral, &secret.public(), terms))
     }
@@ -233,7 +233,7 @@ impl MerchantSession {
         ephemeral: &AgreementPublic,
         merchant: &AgreementPublic,
         terms: &SessionTerms,
-    ) -> (Self, AddressKey) {
+    ) -> (Self, OrderDataKey) {
         let mut material = Zeroizing::new([0; 160]);
         for (part, bytes) in
             [shared, &ephemeral.0, &merchant.0, &terms.certificate.0, &terms.quote.0].into_iter().enumerate()
@@ -252,7 +252,7 @@ impl MerchantSession {
             acknowledgment: AcknowledgmentKey(key(Purpose::MERCHANT_ACKNOWLEDGMENT)),
             refund: RefundKey(key(Purpose::MERCHANT_REFUND)),
         };
-        (session, AddressKey(key(Purpose::MERCHANT_ADDRESS)))
+        (session, OrderDataKey(key(Purpose::MERCHANT_ADDRESS)))
     }
 
     /// All keys in the order of the fields, for a private store.
@@ -302,7 +302,7 @@ mod tests {
         SessionTerms { certificate: Digest([3; 32]), quote: QuoteDigest([4; 32]) }
     }
 
-    fn both() -> ((MerchantSession, AddressKey), (MerchantSession, AddressKey)) {
+    fn both() -> ((MerchantSession, OrderDataKey), (MerchantSession, OrderDataKey)) {
         let (ephemeral, secret) = (AgreementSecret::from_random([1; 32]), AgreementSecret::from_random([2; 32]));
         let merchant = MerchantSession::for_merchant(&secret, &ephemeral.public(), &terms()).unwrap();
         (MerchantSession::for_customer(ephemeral, &secret.public(), &terms()).unwrap(), merchant)

@@ -10,7 +10,7 @@ use protocol::hash::Purpose;
 use protocol::key_set::KeySetError;
 use protocol::limits;
 use protocol::proof::verify::ProofError;
-use protocol::purchase::{MerchantErrorCode, MerchantMessageType};
+use protocol::purchase::{LoyaltyIdError, MerchantErrorCode, MerchantMessageType};
 use protocol::response::Reason;
 use protocol::signature::{
     CertificateRole, Clause, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, NotaryRole, ProofRole, RootRole,
@@ -142,7 +142,7 @@ fn every_limit_is_documented() {
         PROOF_PATH_NODES_MAX PIN_FAILURES_MAX PIN_DIGITS_MIN PIN_DIGITS_MAX PIN_DIGITS QUOTE_LIFETIME_MS
         VALID_UNTIL_AHEAD_MAX_MS MERCHANT_KEY_LIFETIME_MAX_MS SESSION_KEY_LIFETIME_MAX_MS QUOTE_ITEMS_MAX
         ITEM_CODE_BYTES_MAX ITEM_DESCRIPTION_BYTES_MAX MERCHANT_NAME_BYTES_MAX CERTIFICATE_BYTES_MAX QUOTE_BYTES_MAX
-        ADDRESS_BYTES_MAX DELIVERY_TEXT_BYTES_MAX MERCHANT_MESSAGE_BYTES_MAX GOODS_CHUNK_BYTES GOODS_BYTES_MAX
+        ADDRESS_BYTES_MAX LOYALTY_ID_BYTES_MAX DELIVERY_TEXT_BYTES_MAX MERCHANT_MESSAGE_BYTES_MAX GOODS_CHUNK_BYTES GOODS_BYTES_MAX
         KEY_SET_KEYS_MAX KEY_SET_BYTES_MAX PERMITTED_MERCHANTS_MAX FRAME_MESSAGE_BYTES_MAX DESK_BATCH_ENTRIES_MAX
         SETTLEMENT_PAGE_LINES_MAX SETTLEMENT_PAGES_MAX SETTLEMENT_PAGE_BYTES_MAX DESK_BATCH_BYTES_MAX DESK_ANSWER_BYTES_MAX SETTLEMENT_REPORT_BYTES_MAX SETTLEMENT_CYCLES_MAX
     });
@@ -214,6 +214,14 @@ fn description_error(error: &DescriptionError) -> &'static str {
     }
 }
 
+fn loyalty_id_error(error: &LoyaltyIdError) -> &'static str {
+    match error {
+        LoyaltyIdError::Blank => "Blank",
+        LoyaltyIdError::TooLong { .. } => "TooLong",
+        LoyaltyIdError::ControlCharacters => "ControlCharacters",
+    }
+}
+
 /// The names in the first column of the table below a heading that begins so.
 fn explained(heading: &str) -> Vec<String> {
     let (_, rest) = ERRORS.split_once(heading).unwrap_or_else(|| panic!("docs/errors.md has no {heading}"));
@@ -230,6 +238,9 @@ fn every_error_is_explained() {
     assert_eq!(explained("## Reasons"), reasons);
     let merchant: Vec<String> = MerchantErrorCode::ALL.iter().map(|code| format!("{code:?}")).collect();
     assert_eq!(explained("## Errors of the merchant"), merchant);
+
+    let loyalty_id = [LoyaltyIdError::Blank, LoyaltyIdError::TooLong { bytes: 65 }, LoyaltyIdError::ControlCharacters];
+    assert_eq!(explained("## Loyalty ids"), names(&loyalty_id.each_ref().map(loyalty_id_error)));
 
     let desk: Vec<String> = DeskErrorCode::ALL.iter().map(|code| format!("{code:?}")).collect();
     assert_eq!(explained("## Errors of the desk"), desk);

@@ -20,8 +20,8 @@ use protocol::notary::{ChainEnd, NotaryReceipt};
 use protocol::pin::{Modifier, ModifierPart, Pin};
 use protocol::proof::{BatchHeader, Outcome, Proof, Statement};
 use protocol::purchase::{
-    Address, AuthenticatedQuote, Confirmation, QuoteOffer, Renegotiation, RenegotiationPurpose, SendGoods,
-    VerifiedOffer, confirm,
+    Address, AuthenticatedQuote, Confirmation, LoyaltyId, OrderData, QuoteOffer, Renegotiation, RenegotiationPurpose,
+    SendGoods, VerifiedOffer, confirm,
 };
 use protocol::quote::{GoodsKind, Quote, QuoteItem, QuoteTerms};
 use protocol::request::{Content, CustomerHalf, InstrumentKeys, PaymentKind, ReceivedRequest, SealedRequest, seal};
@@ -440,8 +440,15 @@ fn session(ephemeral: u8) -> MerchantSession {
 #[test]
 fn confirmations() {
     let address = Address::new("12 Elm Street".into()).unwrap();
-    let made = |goods, address| confirm(&offer(goods), AgreementSecret::from_random([9; 32]), address).unwrap();
-    let (digital, hard) = (made(GoodsKind::Digital, None), made(GoodsKind::Hard, Some(&address)));
+    let loyalty_id = Some(LoyaltyId::new("card 7".into()).unwrap());
+    // With its lengths and the room for a loyalty id this one takes a second block.
+    let long_address = Some(Address::new("x".repeat(190)).unwrap());
+    let made = |goods, address, loyalty_id| {
+        confirm(&offer(goods), AgreementSecret::from_random([9; 32]), &OrderData { address, loyalty_id }).unwrap()
+    };
+    let digital = made(GoodsKind::Digital, None, None);
+    let hard = made(GoodsKind::Hard, Some(address), loyalty_id);
+    let long = made(GoodsKind::Hard, long_address, None);
     let mut pairs = changes(
         &digital.message,
         canonical,
@@ -453,16 +460,17 @@ fn confirmations() {
             }),
         ],
     );
-    let mut longer = hard.message.clone();
+    let mut longer = long.message.clone();
     (longer.number, longer.quote_digest, longer.ephemeral) =
         (digital.message.number, digital.message.quote_digest, digital.message.ephemeral);
-    // The length alone differs now: 16 for digital goods, 16 more than a multiple of 256 for hard goods.
-    pairs.push(("length of the sealed address", canonical(&digital.message), canonical(&longer)));
+    // The length alone differs now: 16 more than a multiple of 256.
+    pairs.push(("length of the sealed order data", canonical(&digital.message), canonical(&longer)));
     check("confirmation head", &Known { constant: &[83, 85, 86], ..Known::default() }, &pairs);
-    assert_eq!(canonical(&digital.message).len(), 87 + 16);
+    assert_eq!(canonical(&digital.message).len(), 87 + 256 + 16);
     assert_eq!(canonical(&hard.message).len(), 87 + 256 + 16);
+    assert_eq!(canonical(&long.message).len(), 87 + 512 + 16);
 
-    // The sealed address, as the document says.
+    // The sealed order data, as the document says.
     let terms =
         SessionTerms { certificate: offer(GoodsKind::Hard).certificate().digest(), quote: hard.message.quote_digest };
     let shared = merchant_secret().agree(&hard.message.ephemeral).unwrap();
@@ -472,16 +480,18 @@ fn confirmations() {
     let key = protocol::hash::derive(Purpose::MERCHANT_ADDRESS, &master[..]);
     let bytes = canonical(&hard.message);
     let plain = open_gcm(&key, &bytes[..83], &bytes[87..]);
-    let mut expected = [&13u16.to_le_bytes()[..], b"12 Elm Street"].concat();
+    let mut expected = [&13u16.to_le_bytes()[..], b"12 Elm Street", &[6], b"card 7"].concat();
     expected.resize(256, 0);
     assert_eq!(plain, expected);
-    assert_eq!(hard.address_digest.0, tagged(Purpose::ADDRESS, b"12 Elm Street"));
+    // And their authentication.
+    let answer = canonical(&hard.expected);
+    assert_eq!(answer[51..], protocol::hash::mac(hard.session.quote.expose(), &[&answer[..51], &plain].concat()));
 }
 
 #[test]
 fn authenticated_quotes() {
     let made = |session: &MerchantSession| {
-        AuthenticatedQuote::new(session, TransactionNumber([3; 16]), QuoteDigest([4; 32]), None)
+        AuthenticatedQuote::new(session, TransactionNumber([3; 16]), QuoteDigest([4; 32]), &OrderData::default())
     };
     let mut pairs = changes(
         &made(&session(9)),
@@ -489,13 +499,12 @@ fn authenticated_quotes() {
         &[
             ("transaction number", |message: &mut AuthenticatedQuote| message.number = TransactionNumber([0xdd; 16])),
             ("quote digest", |message| message.quote_digest = QuoteDigest([0; 32])),
-            ("address digest", |message| message.address_digest = Digest([1; 32])),
         ],
     );
     let base = canonical(&made(&session(9)));
     pairs.extend([10, 11, 12].map(|other| ("authenticator", base.clone(), canonical(&made(&session(other))))));
     check("authenticated quote", &Known::default(), &pairs);
-    assert_eq!(base[83..], protocol::hash::mac(session(9).quote.expose(), &base[..83]));
+    assert_eq!(base[51..], protocol::hash::mac(session(9).quote.expose(), &[&base[..51], &[0; 256]].concat()));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use world::*;
 
-// spec: K-01, K-02, K-12, K-14, K-28, K-48, K-50, K-95
+// spec: K-01, K-02, K-12, K-14, K-28, K-43, K-48, K-50, K-95
 #[test]
 fn digital_and_hard_goods_are_bought_and_nobody_learns_what_is_not_theirs() {
     let mut world = World::new();
@@ -17,14 +17,18 @@ fn digital_and_hard_goods_are_bought_and_nobody_learns_what_is_not_theirs() {
     assert!(world.is_the_song("song"));
     std::fs::write(world.path("address"), format!("Ada Example\n{STREET}\n")).unwrap();
     let address = world.path("address");
-    let bought = world.cts(&["buy", &world.shop_url, "record", "--yes", "--address", address.to_str().unwrap()], None);
+    let address = ["--address", address.to_str().unwrap(), "--loyalty-id", CARD];
+    let bought = world.cts(&[&["buy", &world.shop_url, "record", "--yes"], &address[..]].concat(), None);
     assert_eq!(world.balance(), 1_000_000 - 50_000 - 200_000);
     let order = bought["order"].as_str().unwrap();
-    assert!(world.mts(&["orders", "show", order]).to_string().contains(STREET));
+    let shown = world.mts(&["orders", "show", order]);
+    assert!(shown.to_string().contains(STREET));
+    assert_eq!(shown["loyalty_id"], CARD);
 
     // Three directories, each with what is its own. No funding agency, no bank took part: there is none.
     assert!(!world.holds("tps", SONG_TEXT) && !world.holds("tps", STREET));
     assert!(!world.holds("shop", &world.account) && !world.holds("tps", "Ada Example"));
+    assert!(world.holds("shop", CARD) && !world.holds("tps", CARD) && !world.holds("laptop", CARD));
 
     // The shop has no socket by which it could ask the TPS: the TPS speaks UDP, the shop owns no UDP socket.
     let shop = world.mts.as_ref().unwrap().0.id();

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 pub(crate) const SONG_TEXT: &str = "A song that nobody but the shop describes";
 pub(crate) const STREET: &str = "1 Loopback Lane";
+pub(crate) const CARD: &str = "card-4711-0815";
 
 /// The programs of the other crates lie beside this crate's: a test of the whole workspace builds them all.
 pub(crate) fn program(name: &str) -> PathBuf {

@@ -4,6 +4,7 @@ use super::PurchaseRefused;
 use crate::certificate::CertificateError;
 use crate::codec::DecodeError;
 use crate::ids::Digest;
+use crate::order::ProofRefusal;
 use crate::purchase::ConfirmError;
 use crate::session::NoSharedSecret;
 use crate::session::merchant::NotAuthentic;
@@ -26,6 +27,9 @@ pub enum PurchaseError {
         "the merchant's answer is not authentic: it was altered on the way, or is about something else than what was shown and confirmed"
     )]
     NotAuthentic,
+    /// A proof that somebody handed over is for something else.
+    #[error("this proof does not pay for the order: {0}; nothing was changed, get the proof of this very quote")]
+    OtherProof(#[from] ProofRefusal),
     /// Too late to pay.
     #[error("the quote expired at {0}: ask for a new one")]
     QuoteExpired(Timestamp),

@@ -7,7 +7,8 @@ use crate::key_set::PinnedKeySet;
 use crate::key_set::{AssetEntry, Audience, KeyEntry, KeyRole, KeySet};
 use crate::money::{Amount, Asset};
 use crate::purchase::{
-    Acknowledged, OpenedConfirmation, OpenedRenegotiation, Renegotiation, RenegotiationAcknowledgment,
+    Acknowledged, Confirmation, LoyaltyId, OpenedConfirmation, OpenedRenegotiation, Renegotiation,
+    RenegotiationAcknowledgment,
 };
 use crate::quote::{GoodsKind, QuoteItem, QuoteTerms};
 use crate::session::merchant::SessionTerms;
@@ -110,17 +111,20 @@ fn stored(purchase: &Purchase) -> Purchase {
 
 fn confirmed() -> (Purchase, MerchantSession) {
     let mut purchase = Purchase::new(&offered());
-    purchase.confirm(&offered(), AgreementSecret::from_random([9; 32]), None, NOW).unwrap();
+    purchase.confirm(&offered(), AgreementSecret::from_random([9; 32]), &OrderData::default(), NOW).unwrap();
     let message = Confirmation::decode(purchase.confirmation_bytes().unwrap()).unwrap();
     let digest = purchase.certificate().unwrap().digest();
     let OpenedConfirmation { session, .. } = message.open(&quote(600_000), &merchant_secret(), digest).unwrap();
     (stored(&purchase), session)
 }
 
+fn authentication(session: &MerchantSession, quote: &Quote) -> Vec<u8> {
+    AuthenticatedQuote::new(session, quote.number, quote.digest(), &OrderData::default()).encode()
+}
+
 fn paid() -> (Purchase, MerchantSession) {
     let (mut purchase, session) = confirmed();
-    let answer = AuthenticatedQuote::new(&session, quote(600_000).number, quote(600_000).digest(), None);
-    purchase.authenticated(&answer.encode()).unwrap();
+    purchase.authenticated(&authentication(&session, &quote(600_000))).unwrap();
     let content = purchase.begin_payment(ModifierPart(1), NOW).unwrap();
     let resolution = Resolution { count: 1, content, reason: Reason::Paid, balance: 5 };
     purchase.resolved(&resolution, b"proof").unwrap();
@@ -161,7 +165,7 @@ fn a_purchase_goes_through_and_survives_its_store_at_every_step() {
 #[test]
 fn every_altered_byte_of_the_authentication_stops_the_purchase() {
     let (purchase, session) = confirmed();
-    let answer = AuthenticatedQuote::new(&session, quote(600_000).number, quote(600_000).digest(), None).encode();
+    let answer = authentication(&session, &quote(600_000));
     for index in 0..answer.len() {
         let mut altered = answer.clone();
         altered[index] ^= 1;
@@ -170,8 +174,35 @@ fn every_altered_byte_of_the_authentication_stops_the_purchase() {
         assert_eq!(stopped, purchase);
         assert!(stopped.begin_payment(ModifierPart(1), NOW).is_err(), "no request-for-payment without authentication");
     }
-    let other = AuthenticatedQuote::new(&session, quote(600_000).number, quote(600_001).digest(), None);
-    assert_eq!(purchase.clone().authenticated(&other.encode()), Err(PurchaseError::NotAuthentic));
+    let other = authentication(&session, &quote(600_001));
+    assert_eq!(purchase.clone().authenticated(&other), Err(PurchaseError::NotAuthentic));
+}
+
+// spec: K-32, K-43
+#[test]
+fn a_loyalty_id_must_come_back_authenticated_is_kept_nowhere_and_given_once() {
+    let id = "card-4711-0815";
+    let given = OrderData { loyalty_id: Some(LoyaltyId::new(id.into()).unwrap()), ..OrderData::default() };
+    let mut purchase = Purchase::new(&offered());
+    purchase.confirm(&offered(), AgreementSecret::from_random([9; 32]), &given, NOW).unwrap();
+    let text = serde_json::to_string(&purchase).unwrap();
+    assert!(!text.contains(id) && !text.contains(&hex::encode(id)));
+    // Whoever was killed sends the same bytes again, without having been told the id again.
+    let mut purchase = stored(&purchase);
+    let message = Confirmation::decode(purchase.confirmation_bytes().unwrap()).unwrap();
+    let digest = purchase.certificate().unwrap().digest();
+    let opened = message.open(&quote(600_000), &merchant_secret(), digest).unwrap();
+    assert_eq!(opened.order_data, given);
+    let answer = |data: &OrderData| {
+        AuthenticatedQuote::new(&opened.session, quote(600_000).number, quote(600_000).digest(), data).encode()
+    };
+    let other =
+        OrderData { loyalty_id: Some(LoyaltyId::new("card-4711-0816".into()).unwrap()), ..OrderData::default() };
+    for received in [&other, &OrderData::default()] {
+        assert_eq!(purchase.clone().authenticated(&answer(received)), Err(PurchaseError::NotAuthentic));
+    }
+    purchase.authenticated(&answer(&given)).unwrap();
+    assert!(purchase.authenticated_quote.is_none(), "guesses at the id cannot be tried at what is stored");
 }
 
 // spec: K-85, K-74
@@ -240,7 +271,7 @@ fn nothing_is_paid_for_an_expired_quote_and_requests_end_with_the_quote() {
     let content = content_of(&quote(DAY_MS), ModifierPart(1), NOW).unwrap();
     assert_eq!(content.valid_until, NOW.plus(VALID_UNTIL_AHEAD_MAX_MS - CLOCK_TOLERANCE_MS));
     let mut purchase = Purchase::new(&offered());
-    let expired = purchase.confirm(&offered(), AgreementSecret::from_random([9; 32]), None, late);
+    let expired = purchase.confirm(&offered(), AgreementSecret::from_random([9; 32]), &OrderData::default(), late);
     assert!(matches!(expired, Err(PurchaseError::QuoteExpired(_))));
     assert_eq!(purchase.state(), PurchaseState::Offered);
 }

@@ -9,6 +9,7 @@ mod secret;
 mod sets;
 mod tls;
 mod vault;
+mod whole;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -128,6 +129,11 @@ pub enum KeyError {
     /// Both a passphrase and a key file.
     #[error("both `key_file` and `passphrase_file` are set, and one of them opens the keys: remove the other")]
     TwoSecrets,
+    /// Key sets with the highest number there is.
+    #[error(
+        "key sets have the highest number that there is: nobody would take another; make a new TPS with `tps init`"
+    )]
+    NoNumberLeft,
     /// The configuration cannot be read.
     #[error("{0}")]
     Configuration(String),
@@ -145,6 +151,7 @@ pub struct KeyRing {
     directory: PathBuf,
     vault: Arc<Vault>,
     keys: Vec<KeyFile>,
+    published: Option<Vec<KeyId>>,
 }
 
 impl KeyRing {
@@ -168,7 +175,7 @@ impl KeyRing {
             }
         }
         keys.sort_by_key(|key| (key.role, key.valid_from, key.id()));
-        Ok(Self { directory, vault: Arc::clone(data.vault()), keys })
+        Ok(Self { directory, vault: Arc::clone(data.vault()), keys, published: sets::published(data) })
     }
 
     /// All keys.
@@ -176,9 +183,15 @@ impl KeyRing {
         &self.keys
     }
 
-    /// The usable key of a role that came into force last.
+    /// Whether those who have the newest key set know the key. A rotation that was killed leaves one that nobody knows: nothing
+    /// may be signed with it before `tps key reissue` has published it. Session keys are chosen by the customer's side.
+    pub fn is_published(&self, key: &KeyFile) -> bool {
+        key.role == KeyRole::Session || self.published.as_ref().is_none_or(|published| published.contains(&key.id()))
+    }
+
+    /// The usable and published key of a role that came into force last.
     pub fn current(&self, role: KeyRole, now: Timestamp) -> Option<&KeyFile> {
-        self.keys.iter().rfind(|key| key.role == role && key.is_usable(now))
+        self.keys.iter().rfind(|key| key.role == role && key.is_usable(now) && self.is_published(key))
     }
 
     fn current_seed(&self, role: KeyRole, now: Timestamp) -> Result<Zeroizing<[u8; 32]>, KeyError> {

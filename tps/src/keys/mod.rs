@@ -129,11 +129,16 @@ pub enum KeyError {
     /// Both a passphrase and a key file.
     #[error("both `key_file` and `passphrase_file` are set, and one of them opens the keys: remove the other")]
     TwoSecrets,
-    /// Key sets with the highest number there is.
+    /// A number that no key set can have reached: numbers never go back, so a mistake in one would stay for ever.
     #[error(
-        "key sets have the highest number that there is: nobody would take another; make a new TPS with `tps init`"
+        "--above {above} cannot be right: the last number known here is {last}; name that of the last key set that was published"
     )]
-    NoNumberLeft,
+    NumberTooFar {
+        /// What was asked for.
+        above: u64,
+        /// The last one.
+        last: u64,
+    },
     /// The configuration cannot be read.
     #[error("{0}")]
     Configuration(String),

@@ -256,7 +256,8 @@ mod tests {
         });
         assert_eq!(numbers, (44..52).collect());
         assert_eq!(load_key_set(&data, &realm, Audience::Customer, NOW.plus(1)).unwrap().1.number(), 51);
-        assert!(matches!(issue(&data, &realm, &root, NOW, u64::MAX), Err(KeyError::NoNumberLeft)));
+        let absurd = issue(&data, &realm, &root, NOW, 1_000_052);
+        assert!(matches!(absurd, Err(KeyError::NumberTooFar { last: 51, .. })));
     }
 
     #[test]

@@ -12,6 +12,9 @@ use protocol::time::{DAY_MS, Timestamp};
 use super::{KeyError, KeyFile, KeyRing};
 use crate::data_directory::{DataDirectory, DataError, Realm, hold_directory, read_text, write_private};
 
+/// How far a number may be above the last one that is known here: more sets than anybody signs between two backups.
+const ABOVE_MAX: u64 = 1_000_000;
+
 /// Number and time of the sets that were signed last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,7 +75,10 @@ pub(super) fn sign(
 ) -> Result<Issued, KeyError> {
     let ring = KeyRing::load(data)?;
     let last = if index_path(data).exists() { issued(data)?.number } else { 0 };
-    let number = last.max(above).checked_add(1).ok_or(KeyError::NoNumberLeft)?;
+    if above.saturating_sub(last) > ABOVE_MAX {
+        return Err(KeyError::NumberTooFar { above, last });
+    }
+    let number = last.max(above) + 1;
     let age_max_ms = realm.key_set_days * DAY_MS;
     let record = Issued { number, issued_at_ms: now, expires_at_ms: now.plus(age_max_ms) };
     let set = |audience: Audience| {

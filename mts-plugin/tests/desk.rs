@@ -259,6 +259,15 @@ async fn the_certificate_is_renewed_when_two_thirds_of_its_time_are_over() {
     assert_ne!(made, pending);
     desk.store.discard_open_batch().unwrap();
     assert_eq!(renewal(&desk.clerk().batch(late).unwrap().0), Some(made));
+    // Once its certificate has expired, a session key is gone from the disk; the others stay.
+    let secrets = || {
+        let names = std::fs::read_dir(world.directory.path().join("merchant")).unwrap().map(|entry| entry.unwrap());
+        names.filter(|entry| entry.file_name().to_string_lossy().starts_with("session-")).count()
+    };
+    assert_eq!(secrets(), 3);
+    let left = desk.home.certified_keys(&keys, clock::now().plus(11 * DAY_MS)).unwrap();
+    assert_eq!(left.iter().map(|key| key.certificate.serial()).collect::<Vec<_>>(), [1]);
+    assert_eq!(secrets(), 2);
 }
 
 /// A set of the fixtures' root, signed at `issued_at`.
@@ -301,8 +310,8 @@ async fn a_merchant_whose_key_set_is_too_old_gets_a_newer_one_at_the_desk() {
         world.realm.answer(&batch, batch.entries().iter().map(result).collect())
     };
     // An answer that nobody vouches for changes nothing.
-    let stranger = key_set_signed_at(clock::now(), 9);
-    for bad in [EntryResult::KeySetHeld, EntryResult::KeySet(stranger)] {
+    let as_old = key_set_signed_at(clock::now(), 9);
+    for bad in [EntryResult::KeySetHeld, EntryResult::KeySet(as_old)] {
         assert!(desk.clerk().answered(&with(bad), late).is_err());
         assert_eq!(desk.store.refunds(None).unwrap()[0].progress, RefundProgress::Waiting);
         assert!(desk.home.key_set(late).is_err());

@@ -15,6 +15,8 @@ mod manifest;
 mod pack;
 mod restore;
 mod staging;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 use std::path::{Path, PathBuf};

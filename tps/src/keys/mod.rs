@@ -56,7 +56,9 @@ pub enum KeyError {
     )]
     RootAbsent(PathBuf),
     /// Another root.
-    #[error("{0} is the root key of another TPS")]
+    #[error(
+        "{0} is the root key of another TPS: name the file of this one's with --root FILE; `tps key list` tells its public key"
+    )]
     OtherRoot(PathBuf),
     /// No key of a role can be used now.
     #[error("there is no {role} key that is valid at {now}: run `tps key rotate {role}`")]

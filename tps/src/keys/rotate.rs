@@ -221,6 +221,17 @@ mod tests {
     }
 
     #[test]
+    fn only_the_root_that_everybody_pins_signs() {
+        let (_directory, data, realm, root) = made();
+        let other = KeyFile::generate(KeyRole::Root, NOW, NOW.plus(1)).unwrap();
+        let file = data.path().join("other.toml");
+        other.save(&file).unwrap();
+        let expected = realm.root_public().unwrap();
+        assert!(matches!(load_root(&data, Some(&file), &expected), Err(KeyError::OtherRoot(_))));
+        assert_eq!(load_root(&data, None, &expected).unwrap().public(), root.public());
+    }
+
+    #[test]
     fn past_keys_fall_out_of_a_full_set_and_no_key_in_use_does() {
         let (_directory, data, realm, root) = made();
         for at in 0..70 {
@@ -277,6 +288,7 @@ mod tests {
         assert!(matches!(revoke(&data, &realm, unknown, &root, NOW), Err(KeyError::NoKey(_))));
         let late = NOW.plus(15 * DAY_MS);
         assert!(matches!(ring.engine_keys(realm.realm, late), Err(KeyError::NoneUsable { role: "session", .. })));
+        assert_eq!(ring.in_force(late).len(), 1, "a past session key opens nothing: the proof key alone is left");
         assert!(KeyRing::administration_keys(realm.realm).is_ok(), "orders need no session key");
     }
 }

@@ -68,6 +68,27 @@ fn protecting_and_back_can_be_killed_anywhere() {
     assert_eq!(secrets(&tps), before);
 }
 
+// Nothing of a key may be lost with the power: content before name, and the name before anybody relies on it.
+#[test]
+fn every_file_is_synced_before_it_has_its_name_and_its_name_after() {
+    let tps = Installation::new();
+    let trace = tps.path("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-e", "trace=fsync,rename", "-o"]).arg(&trace).arg(TPS);
+    command.args(["key", "rotate", "proof"]).env("TPS_DATA", &tps.data).current_dir(tps.directory.path());
+    assert!(command.output().unwrap().status.success());
+    let trace = std::fs::read_to_string(&trace).unwrap();
+    let calls: Vec<&str> = trace.lines().filter(|line| line.contains("fsync(") || line.contains("rename(")).collect();
+    let renames: Vec<usize> = (0..calls.len()).filter(|at| calls[*at].contains("rename(")).collect();
+    assert!(renames.len() >= 5, "{trace}");
+    for at in renames {
+        let unfinished = calls[at].split('"').nth(1).unwrap();
+        let directory = Path::new(unfinished).parent().unwrap().display().to_string();
+        assert!(calls[at - 1].contains("fsync(") && calls[at - 1].contains(&format!("<{unfinished}>")), "{trace}");
+        assert!(calls[at + 1].contains("fsync(") && calls[at + 1].contains(&format!("<{directory}>")), "{trace}");
+    }
+}
+
 /// The key that a server would sign proofs with, and whether every merchant with the newest key set believes it.
 fn signer_is_published(tps: &Installation) -> bool {
     let data = DataDirectory::open(&tps.data).unwrap();

@@ -11,21 +11,27 @@
 //! | `desk` | how the TPS's desk is reached: [`crate::desk`] | 0600 |
 //! | `orders.sqlite` | the orders: [`crate::store`] | 0600 |
 
+mod certificates;
+mod files;
+mod key_set;
+mod settings;
+
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use protocol::certificate::{CertificateError, CertificateRequest, MerchantCertificate, VerifiedCertificate};
+use protocol::certificate::CertificateError;
 use protocol::codec::{Canonical, DecodeError};
 use protocol::desk::DeskDescription;
-use protocol::key_set::{Audience, KeySetError, PinnedKeySet, SignedKeySet};
-use protocol::session::{AgreementPublic, AgreementSecret};
-use protocol::signature::{MerchantRole, SigningKey};
+use protocol::key_set::KeySetError;
+use protocol::session::AgreementSecret;
 use protocol::time::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::merchant::policy::RefundPolicy;
+pub use certificates::CertifiedKey;
+use files::{check_private, file_error, read_if_there, write_key, write_private};
+pub use settings::{MerchantFile, RootKey};
 
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +85,11 @@ pub enum HomeError {
     /// No key set was imported.
     #[error("no key set is pinned: get one from the TPS's operator and run `mts key-set import FILE`")]
     NoKeySet,
+    /// The pinned key set is older than it may be relied upon.
+    #[error(
+        "the key set expired at {0}: `mts desk sync` fetches the newest one, or import one from the TPS's operator"
+    )]
+    KeySetTooOld(Timestamp),
     /// The key set.
     #[error(transparent)]
     KeySet(#[from] KeySetError),
@@ -90,143 +101,11 @@ pub enum HomeError {
     OtherKeys(PathBuf),
 }
 
-/// A root public key as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RootKey(pub [u8; 32]);
-
-impl std::str::FromStr for RootKey {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text.trim(), &mut bytes)
-            .map_err(|_| "the root's public key must be 64 hexadecimal digits".to_owned())?;
-        Ok(Self(bytes))
-    }
-}
-
-impl serde::Serialize for RootKey {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.0))
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for RootKey {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// The settings file.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MerchantFile {
-    /// The name in the certificate request.
-    pub name: String,
-    /// Public key of the TPS's offline root, 64 hexadecimal digits.
-    pub root: RootKey,
-    /// Where `mts serve` listens.
-    #[serde(default = "default_listen")]
-    pub listen: std::net::SocketAddr,
-    /// How long quotes stand, in seconds.
-    #[serde(default = "default_quote_lifetime_seconds")]
-    pub quote_lifetime_seconds: u64,
-    /// How long the keys of an order live before a renegotiation is needed, in hours.
-    #[serde(default = "default_goods_key_lifetime_hours")]
-    pub goods_key_lifetime_hours: u64,
-    /// How often `mts serve` hands in what waits for the TPS's desk, in minutes; never where it is not set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub desk_sync_minutes: Option<u64>,
-    /// Which refund requests are granted without asking anybody.
-    #[serde(default)]
-    pub refunds: RefundPolicy,
-}
-
-fn default_listen() -> std::net::SocketAddr {
-    std::net::SocketAddr::from(([127, 0, 0, 1], 8080))
-}
-
-fn default_quote_lifetime_seconds() -> u64 {
-    protocol::limits::QUOTE_LIFETIME_MS / 1_000
-}
-
-fn default_goods_key_lifetime_hours() -> u64 {
-    72
-}
-
-impl MerchantFile {
-    /// The default settings for a merchant of that name and a TPS with that root.
-    pub fn new(name: String, root: [u8; 32]) -> Self {
-        Self {
-            name,
-            root: RootKey(root),
-            listen: default_listen(),
-            quote_lifetime_seconds: default_quote_lifetime_seconds(),
-            goods_key_lifetime_hours: default_goods_key_lifetime_hours(),
-            desk_sync_minutes: None,
-            refunds: RefundPolicy::MANUAL,
-        }
-    }
-}
-
-/// A certified key pair of the merchant.
-#[derive(Debug)]
-pub struct CertifiedKey {
-    /// The verified certificate.
-    pub certificate: VerifiedCertificate,
-    /// The secret of its session key.
-    pub secret: AgreementSecret,
-}
-
 /// A merchant's directory whose permissions were checked.
 #[derive(Clone, Debug)]
 pub struct Home {
     directory: PathBuf,
     settings: MerchantFile,
-}
-
-fn file_error(path: &Path) -> impl FnOnce(io::Error) -> HomeError + '_ {
-    move |source| HomeError::File { path: path.to_owned(), source }
-}
-
-fn check_private(path: &Path) -> Result<(), HomeError> {
-    let metadata = fs::metadata(path).map_err(file_error(path))?;
-    let own = metadata.uid() == rustix::process::geteuid().as_raw();
-    let mode = metadata.permissions().mode() & 0o777;
-    if own && mode & 0o077 == 0 { Ok(()) } else { Err(HomeError::Permissions { path: path.to_owned(), mode }) }
-}
-
-/// Writes a private file so that it is there whole or not at all.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        fs::File::open(directory)?.sync_all()
-    };
-    write().map_err(file_error(path))
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, HomeError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(file_error(path)(error)),
-    }
-}
-
-fn write_key(path: &Path, secret: &[u8; 32]) -> Result<(), HomeError> {
-    write_private(path, Zeroizing::new(hex::encode(secret)).as_bytes())
-}
-
-fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, HomeError> {
-    check_private(path)?;
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(file_error(path))?);
-    let mut bytes = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.trim(), &mut bytes[..]).map_err(|_| HomeError::Key(path.to_owned()))?;
-    Ok(bytes)
 }
 
 impl Home {
@@ -287,43 +166,6 @@ impl Home {
     /// Where the certificate request is.
     pub fn request_path(&self) -> PathBuf {
         self.directory.join("certificate-request")
-    }
-
-    fn session_path(&self, public: &AgreementPublic) -> PathBuf {
-        self.directory.join(format!("session-{}.key", hex::encode(&public.0[..8])))
-    }
-
-    /// Keeps a fresh session key and writes a request for its certificate: at the beginning, and to renew.
-    ///
-    /// # Errors
-    /// [`HomeError::File`], [`HomeError::Malformed`].
-    pub fn request_certificate(&self, session: AgreementSecret) -> Result<CertificateRequest, HomeError> {
-        let desk = self.desk_key()?;
-        let request = CertificateRequest::new(self.settings.name.clone(), session.public(), &desk)
-            .map_err(|error| HomeError::Malformed { what: "certificate request".into(), error })?;
-        write_key(&self.session_path(&session.public()), session.expose())?;
-        write_private(&self.request_path(), &request.encode())?;
-        Ok(request)
-    }
-
-    /// The key that signs for this merchant at the desk.
-    ///
-    /// # Errors
-    /// [`HomeError`] where it cannot be read.
-    pub fn desk_key(&self) -> Result<SigningKey<MerchantRole>, HomeError> {
-        Ok(SigningKey::from_seed(*read_key(&self.directory.join("desk.key"))?))
-    }
-
-    /// The request that was made last, while its session key is here.
-    ///
-    /// # Errors
-    /// [`HomeError::File`], [`HomeError::Malformed`].
-    pub fn pending_request(&self) -> Result<Option<CertificateRequest>, HomeError> {
-        let path = self.request_path();
-        let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
-        let request = CertificateRequest::decode(&bytes)
-            .map_err(|error| HomeError::Malformed { what: path.display().to_string(), error })?;
-        Ok(self.session_path(&request.session).exists().then_some(request))
     }
 
     /// Where settlement reports are, a directory per cycle.
@@ -387,106 +229,5 @@ impl Home {
         let bytes = read_if_there(&path)?.ok_or(HomeError::NoDesk)?;
         let what = || path.display().to_string();
         DeskDescription::decode(&bytes).map_err(|error| HomeError::Malformed { what: what(), error })
-    }
-
-    /// Pins a newer key set.
-    ///
-    /// # Errors
-    /// [`HomeError::KeySet`] for one that is not signed by the pinned root, too old, or lower than the pinned one.
-    pub fn import_key_set(&self, bytes: &[u8], now: Timestamp) -> Result<PinnedKeySet, HomeError> {
-        let what = || "the file is not a key set".to_owned();
-        let set = SignedKeySet::decode(bytes).map_err(|error| HomeError::Malformed { what: what(), error })?;
-        // The pinned one may be too old by now; its number and realm still count.
-        let pinned = self.stored_key_set()?.and_then(|set| self.verify_at_issue(&set));
-        let number_min = pinned.as_ref().map_or(0, PinnedKeySet::number);
-        let realm = pinned.as_ref().map(PinnedKeySet::realm);
-        let verified = set.verify(&self.settings.root.0, realm, Audience::Merchant, now, number_min)?;
-        write_private(&self.directory.join("key-set"), bytes)?;
-        Ok(verified)
-    }
-
-    fn stored_key_set(&self) -> Result<Option<SignedKeySet>, HomeError> {
-        let path = self.directory.join("key-set");
-        let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
-        let set = SignedKeySet::decode(&bytes)
-            .map_err(|error| HomeError::Malformed { what: path.display().to_string(), error })?;
-        Ok(Some(set))
-    }
-
-    fn verify_at_issue(&self, set: &SignedKeySet) -> Option<PinnedKeySet> {
-        set.verify(&self.settings.root.0, None, Audience::Merchant, set.claimed_issue_time(), 0).ok()
-    }
-
-    /// The pinned key set.
-    ///
-    /// # Errors
-    /// [`HomeError::NoKeySet`], [`HomeError::KeySet`].
-    pub fn key_set(&self, now: Timestamp) -> Result<PinnedKeySet, HomeError> {
-        let set = self.stored_key_set()?.ok_or(HomeError::NoKeySet)?;
-        Ok(set.verify(&self.settings.root.0, None, Audience::Merchant, now, 0)?)
-    }
-
-    /// Keeps a certificate that answers a request of this merchant.
-    ///
-    /// # Errors
-    /// [`HomeError::Certificate`], [`HomeError::OtherKeys`].
-    pub fn import_certificate(&self, bytes: &[u8], now: Timestamp) -> Result<VerifiedCertificate, HomeError> {
-        let what = "the file is not a merchant certificate".to_owned();
-        let certificate = MerchantCertificate::decode(bytes).map_err(|error| HomeError::Malformed { what, error })?;
-        let verified = certificate.verify(&self.key_set(now)?, now)?;
-        if !self.session_path(verified.session()).exists() {
-            return Err(HomeError::OtherKeys(self.directory.clone()));
-        }
-        write_private(&self.directory.join(format!("certificate-{:020}", verified.serial())), bytes)?;
-        Ok(verified)
-    }
-
-    /// Certified keys that are valid at `now`, newest first. Keys whose certificate has expired are destroyed, once no quote
-    /// made with them can stand any more.
-    ///
-    /// # Errors
-    /// [`HomeError`] where a file cannot be read; certificates that do not verify are left out.
-    pub fn certified_keys(&self, keys: &PinnedKeySet, now: Timestamp) -> Result<Vec<CertifiedKey>, HomeError> {
-        let mut certified = Vec::new();
-        for entry in fs::read_dir(&self.directory).map_err(file_error(&self.directory))? {
-            let path = entry.map_err(file_error(&self.directory))?.path();
-            let is_certificate = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-                name.strip_prefix("certificate-").is_some_and(|serial| serial.bytes().all(|byte| byte.is_ascii_digit()))
-            });
-            if !is_certificate {
-                continue;
-            }
-            let bytes = fs::read(&path).map_err(file_error(&path))?;
-            let certificate = MerchantCertificate::decode(&bytes)
-                .map_err(|error| HomeError::Malformed { what: path.display().to_string(), error })?;
-            match certificate.verify(keys, now) {
-                Ok(verified) => {
-                    let secret = read_key(&self.session_path(verified.session()))?;
-                    let secret = AgreementSecret::from_random(*secret);
-                    if secret.public() != *verified.session() {
-                        return Err(HomeError::OtherKeys(self.directory.clone()));
-                    }
-                    certified.push(CertifiedKey { certificate: verified, secret });
-                }
-                Err(CertificateError::Expired(at)) => {
-                    tracing::info!(certificate = %path.display(), "destroying an expired session key, valid until {at}");
-                    self.destroy(&path, certificate)?;
-                }
-                Err(error) => tracing::warn!(certificate = %path.display(), "certificate left out: {error}"),
-            }
-        }
-        certified.sort_by_key(|key| std::cmp::Reverse(key.certificate.serial()));
-        Ok(certified)
-    }
-
-    fn destroy(&self, certificate_path: &Path, certificate: MerchantCertificate) -> Result<(), HomeError> {
-        let session = self.session_path(&certificate.claimed_session());
-        for path in [&*session, certificate_path] {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file_error(path)(error)),
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }

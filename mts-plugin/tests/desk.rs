@@ -5,6 +5,8 @@ mod common;
 
 use common::World;
 use mts_plugin::desk::{DeskClerk, DeskFailure};
+use mts_plugin::fixtures::REALM;
+use mts_plugin::home::HomeError;
 use mts_plugin::merchant::policy::{Otherwise, RefundPolicy};
 use mts_plugin::store::{RefundProgress, Store};
 use mts_plugin::{Home, Settings, clock};
@@ -12,7 +14,7 @@ use protocol::certificate::CertificateRequest;
 use protocol::codec::Canonical;
 use protocol::desk::{AnswerError, BatchEntry, DeskBatch, EntryRefusal, EntryResult, RefundedTotal};
 use protocol::ids::TransactionNumber;
-use protocol::key_set::Audience;
+use protocol::key_set::{AssetEntry, Audience, KeyEntry, KeyRole, KeySet, KeySetError};
 use protocol::money::Asset;
 use protocol::order::OrderState;
 use protocol::purchase::{
@@ -21,6 +23,7 @@ use protocol::purchase::{
 };
 use protocol::session::AgreementSecret;
 use protocol::session::merchant::Token;
+use protocol::signature::{CertificateRole, DeskRole, RootRole, SigningKey};
 use protocol::time::{DAY_MS, Timestamp};
 
 /// The merchant's directory as another process opens it.
@@ -256,6 +259,69 @@ async fn the_certificate_is_renewed_when_two_thirds_of_its_time_are_over() {
     assert_ne!(made, pending);
     desk.store.discard_open_batch().unwrap();
     assert_eq!(renewal(&desk.clerk().batch(late).unwrap().0), Some(made));
+    // Once its certificate has expired, a session key is gone from the disk; the others stay.
+    let secrets = || {
+        let names = std::fs::read_dir(world.directory.path().join("merchant")).unwrap().map(|entry| entry.unwrap());
+        names.filter(|entry| entry.file_name().to_string_lossy().starts_with("session-")).count()
+    };
+    assert_eq!(secrets(), 3);
+    let left = desk.home.certified_keys(&keys, clock::now().plus(11 * DAY_MS)).unwrap();
+    assert_eq!(left.iter().map(|key| key.certificate.serial()).collect::<Vec<_>>(), [1]);
+    assert_eq!(secrets(), 2);
+}
+
+/// A set of the fixtures' root, signed at `issued_at`.
+fn key_set_signed_at(issued_at: Timestamp, number: u64) -> Vec<u8> {
+    let mut set = KeySet::new(REALM, Audience::Merchant, number, issued_at, 30 * DAY_MS);
+    let since = Timestamp(issued_at.0 - 60 * DAY_MS);
+    let certificate = SigningKey::<CertificateRole>::from_seed([0xf4; 32]).public();
+    let desk = SigningKey::<DeskRole>::from_seed([0xf7; 32]).public();
+    for (role, public) in [(KeyRole::Certificate, certificate), (KeyRole::Desk, desk)] {
+        set.keys.push(KeyEntry::new(role, public, since, issued_at.plus(365 * DAY_MS)));
+    }
+    set.assets.push(AssetEntry { asset: Asset::USD6, exponent: Asset::USD6_EXPONENT });
+    set.sign(&SigningKey::<RootRole>::from_seed([0xf3; 32])).unwrap().encode()
+}
+
+#[tokio::test]
+async fn a_merchant_whose_key_set_is_too_old_gets_a_newer_one_at_the_desk() {
+    let world = World::new();
+    let desk = Desk::of(&world);
+    let batch = desk.batch();
+    let answer = world.realm.answer(&batch, results(&batch, &put_through()));
+    desk.clerk().answered(&answer, clock::now()).unwrap();
+    let (offer, _, _, _) = world.paid("song").await;
+    world.merchant.accept_refund(offer.quote().number, false).unwrap();
+
+    let late = clock::now().plus(31 * DAY_MS);
+    let expired = desk.home.key_set(late).unwrap_err();
+    assert!(
+        matches!(expired, HomeError::KeySetTooOld(_)) && expired.to_string().contains("mts desk sync"),
+        "{expired}"
+    );
+    let (batch, _) = desk.clerk().batch(late).unwrap();
+    assert_eq!((refunds(&batch).len(), renewal(&batch)), (1, None), "what needs no key goes with it");
+    let with = |set: EntryResult| {
+        let result = |entry: &BatchEntry| match entry {
+            BatchEntry::FetchKeySet { held: 1 } => set.clone(),
+            BatchEntry::Refund { .. } => put_through(),
+            _ => EntryResult::Refused(EntryRefusal::AwaitingApproval),
+        };
+        world.realm.answer(&batch, batch.entries().iter().map(result).collect())
+    };
+    // An answer that nobody vouches for changes nothing.
+    let as_old = key_set_signed_at(clock::now(), 9);
+    for bad in [EntryResult::KeySetHeld, EntryResult::KeySet(as_old)] {
+        assert!(desk.clerk().answered(&with(bad), late).is_err());
+        assert_eq!(desk.store.refunds(None).unwrap()[0].progress, RefundProgress::Waiting);
+        assert!(desk.home.key_set(late).is_err());
+    }
+    let report = desk.clerk().answered(&with(EntryResult::KeySet(key_set_signed_at(late, 10))), late).unwrap();
+    assert_eq!((report.key_set, report.put_through), (Some(10), 1));
+    assert_eq!(desk.home.key_set(late).unwrap().number(), 10);
+    // One with a lower number never takes its place again.
+    let lower = desk.home.import_key_set(&key_set_signed_at(late, 9), late).unwrap_err();
+    assert!(matches!(lower, HomeError::KeySet(KeySetError::LowerNumber { minimum: 10, actual: 9 })), "{lower}");
 }
 
 /// The command `mts`, killed at every point of the desk and started again.

@@ -48,11 +48,14 @@ pub enum ErrorCode {
         "the activation was refused: the bundle was used, is expired, or is not for this TPS; ask your operator for a new one"
     )]
     ActivationRefused = 12,
+    /// The TPS has no valid key to sign proofs with: a merchant would refuse what it signs.
+    #[error("the TPS has no valid key for proofs and takes no payments now: ask again later")]
+    NoProofKey = 13,
 }
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::UnsupportedVersion,
         Self::UnsupportedSuite,
@@ -65,11 +68,15 @@ impl ErrorCode {
         Self::Draining,
         Self::DiskLow,
         Self::ActivationRefused,
+        Self::NoProofKey,
     ];
 
     /// Whether the same request may succeed later without anybody changing anything.
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::DoesNotOpen | Self::Overloaded | Self::OverBudget | Self::Draining | Self::DiskLow)
+        matches!(
+            self,
+            Self::DoesNotOpen | Self::Overloaded | Self::OverBudget | Self::Draining | Self::DiskLow | Self::NoProofKey
+        )
     }
 
     /// The code of that number.

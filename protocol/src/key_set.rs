@@ -281,6 +281,11 @@ impl SignedKeySet {
         self.set.issued_at
     }
 
+    /// The keys that the set claims, before verification: for the TPS, which wrote the set itself.
+    pub fn claimed_keys(&self) -> &[KeyEntry] {
+        &self.set.keys
+    }
+
     /// The realm that the set claims, before verification: for messages to people only.
     pub fn claimed_realm(&self) -> RealmId {
         self.set.realm

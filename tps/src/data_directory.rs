@@ -23,6 +23,7 @@ use protocol::ids::RealmId;
 use protocol::key_set::AssetEntry;
 use protocol::money::Asset;
 use protocol::time::{DAY_MS, Timestamp};
+use rustix::fs::{FlockOperation, flock};
 use zeroize::Zeroizing;
 
 use crate::keys::Vault;
@@ -314,12 +315,17 @@ pub fn read_text(path: &Path) -> Result<String, DataError> {
     Ok(text)
 }
 
+/// What [`write_private`] leaves of the file at `path` if it is killed.
+pub fn unfinished(path: &Path) -> PathBuf {
+    path.with_added_extension("new")
+}
+
 /// Puts `bytes` into place of the file at `path`, mode 600, all or nothing, durable when this returns.
 ///
 /// # Errors
 /// The system's; the old file is as it was.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    let unfinished = path.with_added_extension("new");
+    let unfinished = unfinished(path);
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         file.write_all(bytes)?;
@@ -331,6 +337,17 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
         let _ = std::fs::remove_file(&unfinished);
         DataError::system("write", path)(error)
     })
+}
+
+/// Waits until no other process holds `directory`, and holds it until the file is dropped: for changes that consist of more than
+/// one file.
+///
+/// # Errors
+/// The system's.
+pub fn hold_directory(path: &Path) -> Result<File, DataError> {
+    let directory = File::open(path).map_err(DataError::system("open", path))?;
+    flock(&directory, FlockOperation::LockExclusive).map_err(|error| DataError::system("lock", path)(error.into()))?;
+    Ok(directory)
 }
 
 /// Makes the entries of a directory durable.

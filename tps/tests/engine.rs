@@ -84,7 +84,12 @@ fn a_closed_intake_answers_with_its_reason() {
     let engine = engine(EngineConfig::default());
     let customer = customers(&engine, 500, 1).remove(0);
     let request = customer.request(&customer.content(1));
-    for (state, code) in [(Intake::Draining, ErrorCode::Draining), (Intake::DiskLow, ErrorCode::DiskLow)] {
+    let closed = [
+        (Intake::Draining, ErrorCode::Draining),
+        (Intake::DiskLow, ErrorCode::DiskLow),
+        (Intake::NoProofKey, ErrorCode::NoProofKey),
+    ];
+    for (state, code) in closed {
         engine.set_intake(state);
         let error = ErrorMessage::decode(&submit(&engine, &request.bytes)).unwrap();
         assert_eq!(error.code(), code);

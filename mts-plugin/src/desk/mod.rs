@@ -138,8 +138,9 @@ impl<'a> DeskClerk<'a> {
     }
 
     fn made(&self, merchant: MerchantId, refunds: &[Refund], now: Timestamp) -> Result<StoredBatch, DeskFailure> {
-        let keys = self.home.key_set(now)?;
-        let renewal = self.renewal(now)?;
+        // One that is too old still names the TPS; the answer brings a newer one, and the certificate's turn comes then.
+        let keys = self.home.key_set_of_any_age()?;
+        let renewal = if keys.check_age(now).is_ok() { self.renewal(now)? } else { None };
         let refunds = refunds.iter().take(REFUNDS_PER_BATCH_MAX);
         let mut entries: Vec<BatchEntry> =
             refunds.map(|refund| BatchEntry::Refund { order: refund.order, number: refund.number }).collect();
@@ -153,12 +154,17 @@ impl<'a> DeskClerk<'a> {
 
     /// Who we are: the certificates say it, and after they have expired the batches that we made.
     fn merchant(&self, now: Timestamp) -> Result<MerchantId, DeskFailure> {
-        if let Some(key) = self.home.certified_keys(&self.home.key_set(now)?, now)?.first() {
+        let keys = self.home.key_set(now);
+        if let Ok(keys) = &keys
+            && let Some(key) = self.home.certified_keys(keys, now)?.first()
+        {
             return Ok(key.certificate.merchant());
         }
         let latest = self.store.latest_batch()?;
-        let batch = latest.and_then(|batch| DeskBatch::decode(&batch.bytes).ok());
-        batch.map(|batch| batch.merchant).ok_or(DeskFailure::NotCertified)
+        match latest.and_then(|batch| DeskBatch::decode(&batch.bytes).ok()) {
+            Some(batch) => Ok(batch.merchant),
+            None => Err(keys.map_or_else(DeskFailure::from, |_| DeskFailure::NotCertified)),
+        }
     }
 
     /// The request to renew with: the one that is pending, or a new one when two thirds of the newest certificate's time are over.
@@ -192,9 +198,13 @@ impl<'a> DeskClerk<'a> {
         let batch = DeskBatch::decode(&open.bytes)?;
         let answer = DeskAnswer::decode(bytes).map_err(AnswerError::from)?;
         let mut report = DeskReport::default();
-        match answer.verify(&batch, &self.home.key_set(now)?) {
-            // The desk has a new key, which the key set in the answer may name: the root signed that one.
-            Err(AnswerError::Key(KeySetError::UnknownKey(_))) => {
+        let keys = self.home.key_set(now).map_err(DeskFailure::from);
+        match keys.and_then(|keys| Ok(answer.verify(&batch, &keys)?)) {
+            // The pinned set is too old, or does not know the desk's new key. The root signed the one in the answer.
+            Err(
+                DeskFailure::Home(HomeError::KeySetTooOld(_))
+                | DeskFailure::Answer(AnswerError::Key(KeySetError::UnknownKey(_))),
+            ) => {
                 self.take_key_set(&answer, now, &mut report);
                 answer.verify(&batch, &self.home.key_set(now)?)?;
             }
@@ -288,13 +298,14 @@ impl<'a> DeskClerk<'a> {
         let description = self.home.desk_description()?;
         let mut report = DeskReport::default();
         for _ in 0..BATCHES_MAX {
+            let outdated = self.home.key_set(clock::now()).is_err();
             let (batch, new) = self.batch(clock::now())?;
             let answer = send(&description, &batch)?;
             crash::point("desk-answer-received");
             report.add(self.answered(&answer, clock::now())?);
             let refunds = batch.entries().iter().filter(|entry| matches!(entry, BatchEntry::Refund { .. })).count();
-            // An older batch did not hold what came since; a full one not what had no room.
-            if new && refunds < REFUNDS_PER_BATCH_MAX {
+            // An older batch did not hold what came since; a full one not what had no room; one under an outdated key set no renewal.
+            if new && !outdated && refunds < REFUNDS_PER_BATCH_MAX {
                 break;
             }
         }

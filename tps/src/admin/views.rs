@@ -270,7 +270,7 @@ pub struct StatusView {
     /// All places where it listens.
     #[serde(default)]
     pub listeners: Vec<ListenerView>,
-    /// Whether it takes requests: `open`, `draining`, `disk-low`.
+    /// Whether it takes requests: `open`, `draining`, `disk-low`, `no-proof-key`.
     pub intake: String,
     /// The TPS's time.
     pub clock_ms: Timestamp,
@@ -319,7 +319,7 @@ pub struct CountersView {
     /// What went through each stage of the data path since the start, in its order.
     #[serde(default)]
     pub stages: Vec<StageView>,
-    /// Whether it takes requests: `open`, `draining`, `disk-low`.
+    /// Whether it takes requests: `open`, `draining`, `disk-low`, `no-proof-key`.
     #[serde(default)]
     pub intake: String,
     /// Customers' connections that are open.

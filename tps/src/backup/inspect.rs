@@ -16,6 +16,9 @@ use crate::store::rocksdb::RocksStore;
 pub struct Findings {
     /// What it says of itself; all of it was compared with what is in it.
     pub manifest: Manifest,
+    /// Public key of the root, hexadecimal. Whoever knows a recipient can encrypt for it: that this key is the right one says that
+    /// the backup is not somebody else's.
+    pub root_public: String,
     /// Records of the database, each of which was read.
     pub records: u64,
     /// Keys, but for the root's.
@@ -57,5 +60,6 @@ pub fn inspect(file: &Path, directory: &Path) -> Result<(Realm, Findings), Backu
     crate::serve::drain(engine).map_err(|error| BackupError::Audit(error.to_string()))?;
     let audit = report.map_err(|error| BackupError::Audit(error.to_string()))?;
     let root_key = data.keys().join("root.toml").exists();
-    Ok((realm, Findings { manifest, records, keys: ring.keys().len(), root_key, audit }))
+    let (root_public, keys) = (realm.root.clone(), ring.keys().len());
+    Ok((realm, Findings { manifest, root_public, records, keys, root_key, audit }))
 }

@@ -7,12 +7,16 @@
 //! ```
 //!
 //! The file is an age file (age-encryption.org/v1) with a tar archive in it: `manifest.toml` first, then the files as they lie
-//! in the data directory. Keys are in it as they lie there: protected, or in clear within the encrypted file.
+//! in the data directory. Keys are in it as they lie there: protected, or in clear within the encrypted file. What is decrypted
+//! lies in a private directory, which is removed whatever ends the process ([`Staging`]).
 
 mod inspect;
 mod manifest;
 mod pack;
 mod restore;
+mod staging;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +31,11 @@ pub use inspect::{Findings, inspect};
 pub use manifest::Manifest;
 pub use pack::create;
 pub use restore::{Restored, restore};
+pub use staging::Staging;
 pub use unpack::unpack;
+
+/// Directories of the data directory whose files lie beside the ledger and belong to it. They are there only where they were needed.
+const TREES: [&str; 3] = ["archive", "settlements", "funding"];
 
 /// Why a backup was not made, is of no use, or was not restored.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +120,18 @@ pub enum BackupError {
         /// Last commit that the directory's high-water mark has seen.
         present: u64,
     },
+    /// Nobody can tell what would be lost, because the two lie too far apart.
+    #[error(
+        "the backup ends at commit {backup}, so far beyond commit {present} of {data} that it has forgotten what to compare them by. Nothing was changed: restore it into a new directory, or answer with --accept-loss for what may be missing"
+    )]
+    TooFar {
+        /// Where it should go.
+        data: PathBuf,
+        /// Last commit of the backup.
+        backup: u64,
+        /// Last commit that the directory's high-water mark has seen.
+        present: u64,
+    },
     /// Nobody can tell what would be lost.
     #[error(
         "the high-water mark of {data} is lost, so that nobody can tell whether the backup, which ends at commit {backup}, lacks anything. Nothing was changed: answer for that with --accept-loss"
@@ -121,6 +141,18 @@ pub enum BackupError {
         data: PathBuf,
         /// Last commit of the backup.
         backup: u64,
+    },
+    /// Money is missing in the backup, or too much.
+    #[error(
+        "the ledger in the backup {file} does not add up: {differences} differences, the first: {first}. Nothing was changed: restore another backup, or answer for the differences with --accept-loss; `tps backup verify` lists them"
+    )]
+    DoesNotAddUp {
+        /// The backup.
+        file: PathBuf,
+        /// How many the audit found.
+        differences: u64,
+        /// The first of them.
+        first: String,
     },
     /// The ledger cannot be audited.
     #[error("the ledger in the backup cannot be audited: {0}")]

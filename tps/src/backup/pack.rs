@@ -1,15 +1,15 @@
 //! Packing a checkpoint and the files around it.
 
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use protocol::time::Timestamp;
 
-use super::BackupError;
 use super::manifest::{FORMAT, MANIFEST, Manifest};
-use crate::data_directory::{DataDirectory, DataError, sync_directory};
+use super::{BackupError, TREES};
+use crate::data_directory::{DataDirectory, DataError, hold_directory, sync_directory};
 use crate::store::CheckpointView;
 
 /// Bytes written at once.
@@ -30,6 +30,8 @@ pub fn create(
     if file.exists() {
         return Err(BackupError::Exists(file.to_owned()));
     }
+    // Until the keys are packed, so that keys, key sets and what the manifest says of them are of one moment.
+    let held = hold_directory(&data.keys())?;
     let manifest = Manifest {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -52,9 +54,10 @@ pub fn create(
         archive.one(&data.config_file(), "tps.toml")?;
         archive.directory(&data.key_sets(), "key-sets")?;
         archive.directory(&data.keys(), "keys")?;
+        drop(held);
         // Made before the ledger knows of them, and never changed: what the checkpoint knows of is there.
-        if data.archive().exists() {
-            archive.directory(&data.archive(), "archive")?;
+        for tree in TREES {
+            archive.tree(&data.path().join(tree), tree)?;
         }
         let ledger = data.checkpoint();
         archive.one(&ledger.join("high-water"), "ledger/high-water")?;
@@ -103,8 +106,29 @@ impl<W: Write> Archive<'_, W> {
     fn opened(&mut self, file: &File, path: &Path, name: &str) -> Result<(), BackupError> {
         let length = file.metadata().map_err(DataError::system("look at", path))?.len();
         let mut header = self.header(length);
-        let appended = self.builder.append_data(&mut header, name, file);
-        Ok(appended.map_err(DataError::system("copy", path))?)
+        // No more than its header says, even if it grows.
+        let mut content = file.take(length);
+        self.builder.append_data(&mut header, name, &mut content).map_err(DataError::system("copy", path))?;
+        match content.limit() {
+            0 => Ok(()),
+            _ => Err(DataError::system("copy", path)(std::io::Error::other("it became shorter meanwhile")).into()),
+        }
+    }
+
+    /// All files of a directory and of those below it, where there is one.
+    fn tree(&mut self, path: &Path, name: &str) -> Result<(), BackupError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        self.directory(path, name)?;
+        for entry in std::fs::read_dir(path).map_err(DataError::system("list", path))? {
+            let below = entry.map_err(DataError::system("list", path))?.path();
+            let own = below.file_name().and_then(|own| own.to_str());
+            if let Some(own) = own.filter(|_| below.is_dir()) {
+                self.tree(&below, &format!("{name}/{own}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// All files of a directory. One that vanishes meanwhile, as a destroyed key does, is left out, and so is what is being

@@ -1,17 +1,19 @@
 //! Putting a backup into place, in one step, with the former ledger kept.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use protocol::time::Timestamp;
 
 use super::manifest::MANIFEST;
-use super::{BackupError, Findings, inspect, unpack};
+use super::{BackupError, Findings, Staging, inspect, unpack};
 use crate::admin::client::AdminClient;
 use crate::data_directory::{DataDirectory, DataError, make_private_directory, sync_directory};
 use crate::keys::KeySecret;
 use crate::store::StoreError;
 use crate::store::rocksdb::{ReplaceError, RocksStore};
+
+/// How the names of directories for what was decrypted begin.
+const PREFIX: &str = ".tps-restore-";
 
 /// What a restoration did.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -50,22 +52,26 @@ pub fn restore(
     }
     let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(DataError::system("make the directory", parent))?;
-    let staged = stage(parent)?;
+    let staged = Staging::new(parent, PREFIX)?;
     unpack(file, secret, staged.path())?;
     let (_, findings) = inspect(file, staged.path())?;
+    refuse_differences(file, &findings, accept_loss)?;
     let manifest = staged.path().join(MANIFEST);
     std::fs::remove_file(&manifest).map_err(DataError::system("remove", &manifest))?;
-    std::fs::rename(staged.path(), data).map_err(DataError::system("make", data))?;
-    // Moved away, so there is nothing to clean up.
-    let _ = staged.keep();
+    sync_directory(staged.path()).map_err(DataError::system("write into", staged.path()))?;
+    staged.become_directory(data)?;
     sync_directory(parent).map_err(DataError::system("write into", parent))?;
     Ok(Restored { findings, former_ledger: None })
 }
 
-fn stage(parent: &Path) -> Result<tempfile::TempDir, BackupError> {
-    let private = std::fs::Permissions::from_mode(0o700);
-    let staged = tempfile::Builder::new().prefix(".tps-restore-").permissions(private).tempdir_in(parent);
-    Ok(staged.map_err(DataError::system("write into", parent))?)
+/// Nobody goes on from a ledger that does not add up without knowing it.
+fn refuse_differences(file: &Path, findings: &Findings, accept_loss: bool) -> Result<(), BackupError> {
+    let differences = findings.audit.differences_found;
+    if differences == 0 || accept_loss {
+        return Ok(());
+    }
+    let first = findings.audit.differences.first().cloned().unwrap_or_default();
+    Err(BackupError::DoesNotAddUp { file: file.to_owned(), differences, first })
 }
 
 /// Replaces the ledger of a TPS.
@@ -80,9 +86,10 @@ fn over(
     if matches!(AdminClient::connect(&socket), Ok(Some(_)) | Err(_)) {
         return Err(BackupError::ServerRuns(data.path().to_owned()));
     }
-    let staged = stage(data.path())?;
+    let staged = Staging::new(data.path(), PREFIX)?;
     unpack(file, secret, staged.path())?;
     let (realm, findings) = inspect(file, staged.path())?;
+    refuse_differences(file, &findings, accept_loss)?;
     let present = data.realm()?.realm;
     let backup = findings.manifest.realm;
     if realm.realm != present {
@@ -96,7 +103,10 @@ fn over(
     let replaced = RocksStore::replace(&data.ledger(), &new, &former, accept_loss);
     let error = match replaced {
         Ok(()) => {
-            restore_archive(&staged.path().join("archive"), data, now)?;
+            // Instructions and payouts that lie here are newer: they are applied once, by their names.
+            for tree in [data.archive(), data.settlements()] {
+                restore_tree(&staged.path().join(tree.file_name().unwrap_or_default()), &tree, now)?;
+            }
             return Ok(Restored { findings, former_ledger: had_one.then_some(former) });
         }
         Err(error) => error,
@@ -107,6 +117,7 @@ fn over(
         ReplaceError::OtherHistory { high_water, .. } => {
             BackupError::OtherHistory { data, backup, present: high_water }
         }
+        ReplaceError::TooFar { high_water, .. } => BackupError::TooFar { data, backup, present: high_water },
         ReplaceError::Store(StoreError::HighWaterMarkLost { .. }) => BackupError::MarkLost { data, backup },
         ReplaceError::Store(StoreError::InUse { .. }) => BackupError::ServerRuns(data),
         // Unknown how far it came: nothing is removed.
@@ -116,20 +127,23 @@ fn over(
     Err(error)
 }
 
-/// Puts the segments of the backup into the archive where they are not there. One of another history is kept beside under another
-/// name. Where this is interrupted, restoring again finishes it.
-fn restore_archive(staged: &Path, data: &DataDirectory, now: Timestamp) -> Result<(), BackupError> {
+/// Puts the files of the backup that belong to its ledger where they are not there. One of another history is kept beside under
+/// another name. Where this is interrupted, restoring again finishes it.
+fn restore_tree(staged: &Path, to: &Path, now: Timestamp) -> Result<(), BackupError> {
     if !staged.exists() {
         return Ok(());
     }
-    let archive = data.archive();
+    if !to.exists() {
+        make_private_directory(to)?;
+    }
     for entry in std::fs::read_dir(staged).map_err(DataError::system("list", staged))? {
         let from = entry.map_err(DataError::system("list", staged))?.path();
         let Some(name) = from.file_name() else { continue };
-        if !archive.exists() {
-            make_private_directory(&archive)?;
+        let to = to.join(name);
+        if from.is_dir() {
+            restore_tree(&from, &to, now)?;
+            continue;
         }
-        let to = archive.join(name);
         if to.exists() {
             if same_bytes(&from, &to).map_err(DataError::system("compare", &to))? {
                 continue;
@@ -139,10 +153,7 @@ fn restore_archive(staged: &Path, data: &DataDirectory, now: Timestamp) -> Resul
         }
         std::fs::rename(&from, &to).map_err(DataError::system("write", &to))?;
     }
-    if archive.exists() {
-        sync_directory(&archive).map_err(DataError::system("write into", &archive))?;
-    }
-    Ok(())
+    Ok(sync_directory(to).map_err(DataError::system("write into", to))?)
 }
 
 /// Whether two files hold the same.

@@ -1,20 +1,19 @@
 //! Decrypting and unpacking a backup into a private directory.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::BackupError;
 use super::manifest::MANIFEST;
+use super::{BackupError, TREES};
 use crate::data_directory::{DataError, make_private_directory};
 use crate::keys::{KeySecret, SecretKind};
 
-/// What a backup may hold: files at its top, and directories with files.
+/// What a backup may hold: files at its top, directories with files, and [`TREES`].
 const FILES: [&str; 3] = [MANIFEST, "realm.toml", "tps.toml"];
-const DIRECTORIES: [&str; 5] = ["keys", "key-sets", ARCHIVE, "ledger", "ledger/rocksdb"];
-/// Is there only where something was archived.
-const ARCHIVE: &str = "archive";
+const DIRECTORIES: [&str; 4] = ["keys", "key-sets", "ledger", "ledger/rocksdb"];
 /// Bytes copied at once.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -44,8 +43,10 @@ pub fn unpack(file: &Path, secret: &KeySecret, directory: &Path) -> Result<(), B
         | age::DecryptError::KeyDecryptionFailed => wrong(),
         error => BackupError::damaged(file, error),
     })?;
-    for name in DIRECTORIES.into_iter().filter(|name| *name != ARCHIVE) {
+    let mut directories = BTreeSet::from([directory.to_owned()]);
+    for name in DIRECTORIES {
         make_private_directory(&directory.join(name))?;
+        directories.insert(directory.join(name));
     }
     let mut archive = tar::Archive::new(stream);
     let damaged = |error: std::io::Error| BackupError::damaged(file, error);
@@ -56,16 +57,19 @@ pub fn unpack(file: &Path, secret: &KeySecret, directory: &Path) -> Result<(), B
         let place = place(&name).filter(|_| regular);
         let place = place.ok_or_else(|| BackupError::damaged(file, format!("it holds {}", name.display())))?;
         let to = directory.join(place);
-        if let Some(parent) = to.parent().filter(|parent| !parent.exists()) {
-            make_private_directory(parent)?;
+        let parents = to.ancestors().skip(1).take_while(|parent| *parent != directory);
+        for parent in parents.collect::<Vec<_>>().into_iter().rev() {
+            if directories.insert(parent.to_owned()) {
+                make_private_directory(parent)?;
+            }
         }
         copy(&mut entry, &to, file)?;
     }
     // To the last byte: only the end of the stream says that nothing was cut off.
     let mut rest = archive.into_inner();
     std::io::copy(&mut rest, &mut std::io::sink()).map_err(damaged)?;
-    for path in DIRECTORIES.iter().copied().chain([""]).map(|name| directory.join(name)).filter(|path| path.exists()) {
-        crate::data_directory::sync_directory(&path).map_err(DataError::system("write into", &path))?;
+    for path in &directories {
+        crate::data_directory::sync_directory(path).map_err(DataError::system("write into", path))?;
     }
     Ok(())
 }
@@ -76,8 +80,9 @@ fn place(name: &Path) -> Option<PathBuf> {
         return None;
     }
     let parent = name.parent()?.to_str()?;
+    let in_tree = TREES.iter().any(|tree| Path::new(parent).starts_with(tree));
     let known = if parent.is_empty() { FILES.contains(&name.to_str()?) } else { DIRECTORIES.contains(&parent) };
-    known.then(|| name.to_owned())
+    (known || in_tree).then(|| name.to_owned())
 }
 
 fn copy(entry: &mut impl Read, to: &Path, backup: &Path) -> Result<(), BackupError> {
@@ -99,8 +104,15 @@ mod tests {
 
     #[test]
     fn only_the_names_of_a_backup_are_unpacked() {
-        for name in ["manifest.toml", "realm.toml", "keys/root.toml", "ledger/high-water", "ledger/rocksdb/000001.sst"]
-        {
+        for name in [
+            "manifest.toml",
+            "realm.toml",
+            "keys/root.toml",
+            "ledger/high-water",
+            "ledger/rocksdb/000001.sst",
+            "archive/00000001.segment",
+            "settlements/00000001/4d/00000.page",
+        ] {
             assert_eq!(place(Path::new(name)), Some(PathBuf::from(name)));
         }
         for name in [
@@ -114,6 +126,9 @@ mod tests {
             "ledger/rocksdb/a/b",
             "./tps.toml",
             "admin.sock",
+            "archive",
+            "archive/../x",
+            "archives/x",
         ] {
             assert_eq!(place(Path::new(name)), None, "{name}");
         }

@@ -1,6 +1,6 @@
 //! `tps backup`.
 
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::secret::SecretFlags;
 use super::{Context, backend};
 use crate::admin::{AdminError, AdminErrorCode};
-use crate::backup::{self, BackupError, Findings};
+use crate::backup::{self, BackupError, Findings, Staging};
 use crate::data_directory::{DataDirectory, DataError};
 use crate::keys::encryptor_for;
 use crate::pipeline::clock::wall_clock;
@@ -28,7 +28,7 @@ pub(super) enum BackupCommand {
         #[arg(long, value_name = "RECIPIENT", conflicts_with_all = ["passphrase_file", "key_file"])]
         recipient: Option<String>,
     },
-    /// Decrypt a backup into a private temporary directory, read every record, replay the audit
+    /// Decrypt a backup into a private directory in TMPDIR, read every record, replay the audit
     Verify {
         /// The backup
         file: PathBuf,
@@ -56,6 +56,8 @@ impl From<BackupError> for AdminError {
             BackupError::OtherRealm { .. }
             | BackupError::Behind { .. }
             | BackupError::OtherHistory { .. }
+            | BackupError::TooFar { .. }
+            | BackupError::DoesNotAddUp { .. }
             | BackupError::MarkLost { .. } => AdminErrorCode::Refused,
             _ => AdminErrorCode::Store,
         };
@@ -148,7 +150,7 @@ fn create(context: &Context, file: &Path, secret: &SecretFlags, recipient: Optio
 }
 
 fn describe(findings: &Findings) -> String {
-    let Findings { manifest, records, keys, root_key, audit } = findings;
+    let Findings { manifest, root_public, records, keys, root_key, audit } = findings;
     let mut text = format!(
         "realm    {}\nmade     {} by tps {}\ncommit   {}\nrecords  {records}, each read and checked\naudit    {} payments and {} journal entries replayed, {} accounts compared: ",
         manifest.realm,
@@ -167,7 +169,7 @@ fn describe(findings: &Findings) -> String {
     let protected =
         if manifest.keys_protected { "protected" } else { "NOT PROTECTED: whoever opens the backup has them" };
     let root = if *root_key { ", and the root key" } else { "" };
-    text.push_str(&format!("keys     {keys}{root}, {protected}\n"));
+    text.push_str(&format!("keys     {keys}{root}, {protected}\nroot     {root_public}\n"));
     text
 }
 
@@ -177,13 +179,10 @@ fn exit_code(findings: &Findings) -> ExitCode {
 
 fn verify(context: &Context, file: &Path, secret: &SecretFlags) -> Result<ExitCode, AdminError> {
     let secret = secret.wanted(false, "the backup")?;
-    let private = std::fs::Permissions::from_mode(0o700);
-    let directory = tempfile::Builder::new().prefix("tps-verify-").permissions(private).tempdir();
-    let directory = directory.map_err(DataError::system("make a directory in", &std::env::temp_dir()))?;
-    backup::unpack(file, &secret, directory.path())?;
-    let (_, findings) = backup::inspect(file, directory.path())?;
-    let removed = directory.path().to_owned();
-    directory.close().map_err(DataError::system("remove", &removed))?;
+    let staging = Staging::new(&std::env::temp_dir(), "tps-verify-")?;
+    backup::unpack(file, &secret, staging.path())?;
+    let (_, findings) = backup::inspect(file, staging.path())?;
+    staging.remove()?;
     context.output.told(&json!({ "result": "verified", "findings": findings }), &describe(&findings));
     Ok(exit_code(&findings))
 }
@@ -198,7 +197,7 @@ fn restore(context: &Context, file: &Path, secret: &SecretFlags, accept_loss: bo
             "\nThe former ledger is kept in {}; keys, key sets and configuration are as they were.\nNext: `tps audit`, then `tps serve`.\n",
             former.display()
         ),
-        None => "\nKeys and key sets are those of the backup: rotate what was rotated since, and run `tps key reissue` until the\nnumber of the key sets is above the last one that was published. Next: `tps audit`, then `tps serve`.\n".to_owned(),
+        None => "\nKeys, key sets and configuration are those of the backup: rotate what was rotated since, and run\n`tps key reissue --above NUMBER` with the number of the last key set that was published.\nNext: `tps audit`, then `tps serve`.\n".to_owned(),
     });
     let told = json!({ "result": "restored", "data": path, "restored": restored });
     context.output.told(&told, &text);

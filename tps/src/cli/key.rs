@@ -70,6 +70,9 @@ pub(super) enum KeyCommand {
     },
     /// Sign both key sets anew, before they become too old
     Reissue {
+        /// With a number above this one: after a restoration, that of the last key set that was published
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        above: u64,
         /// The root key, where it is kept elsewhere
         #[arg(long, value_name = "FILE")]
         root: Option<PathBuf>,
@@ -140,19 +143,19 @@ impl KeyCommand {
                     rotated.valid_from,
                     rotated.valid_until,
                     issued_text(&rotated.issued),
-                    tell_server(&data)?,
+                    tell_server(&data),
                 );
                 context.output.told(&told, &text);
             }
             Self::Revoke { key, root } => {
                 let root = load_root(&data, &realm, root.as_deref())?;
                 let issued = keys::revoke(&data, &realm, key, &root, now)?;
-                let text = format!("revoked     {key}\n{}{}", issued_text(&issued), tell_server(&data)?);
+                let text = format!("revoked     {key}\n{}{}", issued_text(&issued), tell_server(&data));
                 context.output.told(&json!({ "result": "revoked", "key": key, "key_set": issued }), &text);
             }
-            Self::Reissue { root } => {
+            Self::Reissue { above, root } => {
                 let root = load_root(&data, &realm, root.as_deref())?;
-                let issued = keys::issue(&data, &realm, &KeyRing::load(&data)?, &root, now)?;
+                let issued = keys::issue(&data, &realm, &root, now, above)?;
                 context.output.told(&json!({ "result": "issued", "key_set": issued }), &issued_text(&issued));
             }
         }
@@ -194,18 +197,15 @@ fn issued_text(issued: &Issued) -> String {
     )
 }
 
-/// A running server takes the keys anew; where none runs, the next one does.
-fn tell_server(data: &DataDirectory) -> Result<String, AdminError> {
+/// A running server takes the keys anew; where none runs, the next one does. Whatever it answers, the keys are what they are.
+fn tell_server(data: &DataDirectory) -> String {
     match backend::call_server(data, &AdminRequest::Reload) {
-        Ok(Some(_)) => Ok("The running server takes its keys anew.\n".to_owned()),
-        Ok(None) => Ok(String::new()),
+        Ok(Some(_)) => "The running server takes its keys anew.\n".to_owned(),
+        Ok(None) => String::new(),
         Err(error) if error.code == AdminErrorCode::Refused => {
-            Ok("The running `tps dev` goes on with its old keys.\n".to_owned())
+            "The running `tps dev` goes on with its old keys.\n".to_owned()
         }
-        Err(error) if error.code == AdminErrorCode::Keys => {
-            Ok(format!("The running server goes on with its old keys: {error}\n"))
-        }
-        Err(error) => Err(error),
+        Err(error) => format!("The running server goes on with its old keys: {error}\n"),
     }
 }
 
@@ -221,6 +221,7 @@ fn stage(ring: &KeyRing, key: &KeyFile, now: Timestamp) -> &'static str {
         () if key.revoked => "revoked",
         () if key.valid_until < now => "past",
         () if key.seed.is_none() => "destroyed",
+        () if !ring.is_published(key) => "unpublished",
         () if key.valid_from > now => "next",
         () if current => "current",
         () => "overlap",
@@ -255,8 +256,13 @@ fn list(context: &Context, data: &DataDirectory, realm: &Realm, now: Timestamp) 
     } else {
         "its secret is kept elsewhere"
     };
+    let unpublished = if ring.keys().iter().any(|key| stage(&ring, key, now) == "unpublished") {
+        "\nAn unpublished key is in no key set and not used: `tps key reissue` completes the rotation that was interrupted.\n"
+    } else {
+        ""
+    };
     let text = format!(
-        "{}\nroot      {} ({kept})\nrealm     {}\nkey sets  number {}, to be relied upon until {}\nat rest   {}\n",
+        "{}{unpublished}\nroot      {} ({kept})\nrealm     {}\nkey sets  number {}, to be relied upon until {}\nat rest   {}\n",
         table(&rows),
         realm.root,
         realm.realm,

@@ -36,8 +36,9 @@ impl SecretFlags {
             return Ok(secret);
         }
         if !std::io::stdin().is_terminal() {
-            let message =
-                format!("{what} needs a passphrase or a key file: name one with --passphrase-file or --key-file");
+            let message = format!(
+                "a passphrase or a key file for {what} is missing: name it with --passphrase-file or --key-file"
+            );
             return Err(AdminError::bad_input(message));
         }
         let typed = prompt(&format!("Passphrase of {what}: "))?;

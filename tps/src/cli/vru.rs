@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::output::{NewFile, facts};
 use super::{Context, backend};
@@ -71,19 +72,21 @@ fn mailer(context: &Context, instrument: String, path: PathBuf) -> Result<(), Ad
 }
 
 fn webhook_key(context: &Context, replace: bool) -> Result<(), AdminError> {
-    let path = key_file(&context.data()?);
+    let data = context.data()?;
+    let path = key_file(&data);
     if path.exists() && !replace {
         return Err(AdminError::bad_input(format!(
-            "{} is there already; nothing was changed: give the provider that one, or --replace it",
+            "{} is there already; nothing was changed: the provider has it, or --replace it",
             path.display()
         )));
     }
-    WebhookKey::make(&path)?;
-    let text = format!(
-        "key  {}\n\nNext: give the provider its text, set `vru_http_listen` and `vru_http_url` in tps.toml, then `tps reload`.\n",
+    let key = WebhookKey::make(data.vault(), &path)?;
+    let text = Zeroizing::new(format!(
+        "key  {}\nfile {}\n\nNext: give the key to the provider, set `vru_http_listen` and `vru_http_url` in tps.toml, then `tps reload`.\n",
+        *key,
         path.display()
-    );
-    context.output.told(&json!({ "result": "webhook-key", "file": path }), &text);
+    ));
+    context.output.told(&json!({ "result": "webhook-key", "key": *key, "file": path }), &text);
     Ok(())
 }
 

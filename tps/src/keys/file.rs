@@ -340,6 +340,8 @@ mod tests {
         let seed = hex::encode(seed(&key));
         for wrong in [
             text.replace("format = 1", "format = 2"),
+            text.replace(&key.id().to_string(), &"0".repeat(16)),
+            text.replace(&hex::encode(key.public), &"ab".repeat(32)),
             text.replace("role = \"session\"", "role = \"proof\""),
             text.replace(&seed, &seed[2..]),
             text.replace(&seed, &"ab".repeat(32)),

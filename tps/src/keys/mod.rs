@@ -9,6 +9,7 @@ mod secret;
 mod sets;
 mod tls;
 mod vault;
+mod whole;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +56,9 @@ pub enum KeyError {
     )]
     RootAbsent(PathBuf),
     /// Another root.
-    #[error("{0} is the root key of another TPS")]
+    #[error(
+        "{0} is the root key of another TPS: name the file of this one's with --root FILE; `tps key list` tells its public key"
+    )]
     OtherRoot(PathBuf),
     /// No key of a role can be used now.
     #[error("there is no {role} key that is valid at {now}: run `tps key rotate {role}`")]
@@ -128,6 +131,16 @@ pub enum KeyError {
     /// Both a passphrase and a key file.
     #[error("both `key_file` and `passphrase_file` are set, and one of them opens the keys: remove the other")]
     TwoSecrets,
+    /// A number that no key set can have reached: numbers never go back, so a mistake in one would stay for ever.
+    #[error(
+        "--above {above} cannot be right: the last number known here is {last}; name that of the last key set that was published"
+    )]
+    NumberTooFar {
+        /// What was asked for.
+        above: u64,
+        /// The last one.
+        last: u64,
+    },
     /// The configuration cannot be read.
     #[error("{0}")]
     Configuration(String),
@@ -145,6 +158,7 @@ pub struct KeyRing {
     directory: PathBuf,
     vault: Arc<Vault>,
     keys: Vec<KeyFile>,
+    published: Option<Vec<KeyId>>,
 }
 
 impl KeyRing {
@@ -168,7 +182,7 @@ impl KeyRing {
             }
         }
         keys.sort_by_key(|key| (key.role, key.valid_from, key.id()));
-        Ok(Self { directory, vault: Arc::clone(data.vault()), keys })
+        Ok(Self { directory, vault: Arc::clone(data.vault()), keys, published: sets::published(data) })
     }
 
     /// All keys.
@@ -176,9 +190,15 @@ impl KeyRing {
         &self.keys
     }
 
-    /// The usable key of a role that came into force last.
+    /// Whether those who have the newest key set know the key. A rotation that was killed leaves one that nobody knows: nothing
+    /// may be signed with it before `tps key reissue` has published it. Session keys are chosen by the customer's side.
+    pub fn is_published(&self, key: &KeyFile) -> bool {
+        key.role == KeyRole::Session || self.published.as_ref().is_none_or(|published| published.contains(&key.id()))
+    }
+
+    /// The usable and published key of a role that came into force last.
     pub fn current(&self, role: KeyRole, now: Timestamp) -> Option<&KeyFile> {
-        self.keys.iter().rfind(|key| key.role == role && key.is_usable(now))
+        self.keys.iter().rfind(|key| key.role == role && key.is_usable(now) && self.is_published(key))
     }
 
     fn current_seed(&self, role: KeyRole, now: Timestamp) -> Result<Zeroizing<[u8; 32]>, KeyError> {

@@ -5,8 +5,8 @@ use protocol::key_set::KeyRole;
 use protocol::signature::{RootRole, SigningKey};
 use protocol::time::{DAY_MS, Timestamp};
 
-use super::{Issued, KeyError, KeyFile, KeyRing, issue, role_name};
-use crate::data_directory::{DataDirectory, DataError, Realm};
+use super::{Issued, KeyError, KeyFile, KeyRing, role_name, sets};
+use crate::data_directory::{DataDirectory, DataError, Realm, hold_directory};
 
 /// How long a proof-signing key signs, in milliseconds, unless it is rotated earlier.
 pub const PROOF_KEY_LIFETIME_MS: u64 = 400 * DAY_MS;
@@ -64,6 +64,7 @@ pub fn rotate(
         KeyRole::Notary => (NOTARY_KEY_LIFETIME_MS, SIGNING_KEY_OVERLAP_MS),
         KeyRole::Root => return Err(KeyError::RootIsForEver),
     };
+    let _held = hold_directory(&data.keys())?;
     let ring = KeyRing::load(data)?;
     // Customers choose among the session keys of the set they hold, so a new one cannot come too early.
     let ahead_ms = match start {
@@ -83,7 +84,7 @@ pub fn rotate(
         }
     }
     let destroyed = destroy_past(data, now)?;
-    let issued = issue(data, realm, &KeyRing::load(data)?, root, now)?;
+    let issued = sets::sign(data, realm, root, now, 0)?;
     Ok(Rotated { new: new.id(), valid_from, valid_until: new.valid_until, destroyed, issued })
 }
 
@@ -98,6 +99,7 @@ pub fn revoke(
     root: &SigningKey<RootRole>,
     now: Timestamp,
 ) -> Result<Issued, KeyError> {
+    let _held = hold_directory(&data.keys())?;
     let ring = KeyRing::load(data)?;
     let key = ring.keys.iter().find(|key| key.id() == id).ok_or_else(|| KeyError::NoKey(id.to_string()))?;
     let others = ring.keys.iter().any(|other| other.role == key.role && other.id() != id && other.is_usable(now));
@@ -106,7 +108,7 @@ pub fn revoke(
     }
     let revoked = KeyFile { seed: None, revoked: true, ..*key };
     revoked.save(&revoked.path(&ring.directory))?;
-    issue(data, realm, &KeyRing::load(data)?, root, now)
+    sets::sign(data, realm, root, now, 0)
 }
 
 /// Destroys the secrets of keys whose time is over. Session keys vanish altogether: nothing refers to them; public
@@ -131,7 +133,7 @@ mod tests {
     use protocol::key_set::Audience;
 
     use super::*;
-    use crate::keys::{load_key_set, load_root};
+    use crate::keys::{issue, load_key_set, load_root};
     use crate::operator::installation::{InstallOptions, fill};
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -193,6 +195,83 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_signed_with_a_key_that_no_key_set_holds() {
+        let (_directory, data, realm, root) = made();
+        let before = KeyRing::load(&data).unwrap().in_force(NOW);
+        // A rotation that was killed before it signed the key sets.
+        let new = KeyFile::generate(KeyRole::Proof, NOW, NOW.plus(DAY_MS)).unwrap();
+        new.save(&new.path(&data.keys())).unwrap();
+        let later = NOW.plus(1);
+        let ring = KeyRing::load(&data).unwrap();
+        assert_eq!(ring.in_force(later), before);
+        let set = load_key_set(&data, &realm, Audience::Merchant, later).unwrap().1;
+        let signer = ring.engine_keys(realm.realm, later).unwrap().signer.key_id;
+        assert!(set.key(KeyRole::Proof, signer, later).is_ok());
+        // The next signing completes it.
+        issue(&data, &realm, &root, later, 0).unwrap();
+        let ring = KeyRing::load(&data).unwrap();
+        assert_eq!(ring.engine_keys(realm.realm, later).unwrap().signer.key_id, new.id());
+        assert!(
+            load_key_set(&data, &realm, Audience::Merchant, later)
+                .unwrap()
+                .1
+                .key(KeyRole::Proof, new.id(), later)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn only_the_root_that_everybody_pins_signs() {
+        let (_directory, data, realm, root) = made();
+        let other = KeyFile::generate(KeyRole::Root, NOW, NOW.plus(1)).unwrap();
+        let file = data.path().join("other.toml");
+        other.save(&file).unwrap();
+        let expected = realm.root_public().unwrap();
+        assert!(matches!(load_root(&data, Some(&file), &expected), Err(KeyError::OtherRoot(_))));
+        assert_eq!(load_root(&data, None, &expected).unwrap().public(), root.public());
+    }
+
+    #[test]
+    fn past_keys_fall_out_of_a_full_set_and_no_key_in_use_does() {
+        let (_directory, data, realm, root) = made();
+        for at in 0..70 {
+            let past = KeyFile::generate(KeyRole::Notary, Timestamp(NOW.0 - 1_000 + at), Timestamp(NOW.0 - 500 + at));
+            let past = past.unwrap();
+            past.save(&past.path(&data.keys())).unwrap();
+        }
+        issue(&data, &realm, &root, NOW, 0).unwrap();
+        let ring = KeyRing::load(&data).unwrap();
+        for audience in [Audience::Merchant, Audience::Customer] {
+            let set = load_key_set(&data, &realm, audience, NOW).unwrap().1;
+            assert_eq!(set.keys().len(), 64);
+            for key in ring.keys().iter().filter(|key| key.is_usable(NOW) && audience.may_hold(key.role)) {
+                assert!(set.key(key.role, key.id(), NOW).is_ok(), "{:?}", key.role);
+            }
+            let oldest = set.keys().iter().map(|key| key.valid_until).min();
+            assert!(oldest > Some(Timestamp(NOW.0 - 500)), "the oldest are left out");
+        }
+    }
+
+    #[test]
+    fn no_number_is_given_to_two_sets() {
+        let (_directory, data, realm, root) = made();
+        assert_eq!(issue(&data, &realm, &root, NOW, 41).unwrap().number, 42);
+        assert_eq!(issue(&data, &realm, &root, NOW, 7).unwrap().number, 43, "never lower");
+        let numbers: std::collections::BTreeSet<u64> = std::thread::scope(|scope| {
+            let rotate = || {
+                let start = RotationStart::WhenKnown;
+                rotate(&data, &realm, KeyRole::Session, start, &root, NOW.plus(1)).unwrap().issued.number
+            };
+            let running: Vec<_> = (0..8).map(|_| scope.spawn(rotate)).collect();
+            running.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(numbers, (44..52).collect());
+        assert_eq!(load_key_set(&data, &realm, Audience::Customer, NOW.plus(1)).unwrap().1.number(), 51);
+        let absurd = issue(&data, &realm, &root, NOW, 1_000_052);
+        assert!(matches!(absurd, Err(KeyError::NumberTooFar { last: 51, .. })));
+    }
+
+    #[test]
     fn revoked_keys_stay_known_as_revoked() {
         let (_directory, data, realm, root) = made();
         let old = KeyRing::load(&data).unwrap().current(KeyRole::Proof, NOW).unwrap().id();
@@ -209,6 +288,7 @@ mod tests {
         assert!(matches!(revoke(&data, &realm, unknown, &root, NOW), Err(KeyError::NoKey(_))));
         let late = NOW.plus(15 * DAY_MS);
         assert!(matches!(ring.engine_keys(realm.realm, late), Err(KeyError::NoneUsable { role: "session", .. })));
+        assert_eq!(ring.in_force(late).len(), 1, "a past session key opens nothing: the proof key alone is left");
         assert!(KeyRing::administration_keys(realm.realm).is_ok(), "orders need no session key");
     }
 }

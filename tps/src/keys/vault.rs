@@ -1,7 +1,7 @@
 //! Protection of the keys at rest.
 //!
 //! `keys/identity.toml` says that a directory is protected. It holds an age identity, sealed for a passphrase or a key file:
-//! what seals the seeds of all keys and the TLS key. So one stretching of a passphrase opens everything, and a new key is
+//! what seals the seeds of all keys and the other secrets beside them. So one stretching of a passphrase opens everything, and a new key is
 //! sealed without any secret at hand. The root's seed is sealed for the passphrase or key file itself, so that its file can lie
 //! on another machine and outlive this directory. Files say by themselves whether they are sealed: a directory that was half
 //! protected when the machine stopped can be read, and protected again.
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::secret::{self, KeySecret, SecretKind};
 use super::{KeyError, file::KeyFile};
 use crate::config::SecretFiles;
-use crate::data_directory::{DataError, FORMAT, read_private, write_private};
+use crate::data_directory::{DataError, FORMAT, hold_directory, read_private, unfinished, write_private};
 
 /// Name of the credential that systemd may hand over.
 const CREDENTIAL: &str = "tps-key";
@@ -211,9 +211,11 @@ impl Vault {
     /// # Errors
     /// [`KeyError`]: what was replaced by then stays sealed, everything can be read.
     pub fn protect(&self, secret: &KeySecret, root: Option<&Path>) -> Result<Vec<PathBuf>, KeyError> {
+        let _held = hold_directory(&self.keys)?;
         // The root first: what it is sealed for may be known only as long as the configuration names the former secret.
         let mut replaced = Vec::new();
         for path in self.root_files(root) {
+            remove(&unfinished(&path))?;
             let key = KeyFile::load(&path, Some(protocol::key_set::KeyRole::Root))?;
             if key.is_sealed_for(secret) {
                 continue;
@@ -231,10 +233,10 @@ impl Vault {
                 replaced.push(path);
             }
         }
-        if super::tls::protect(&self.keys, self)? {
-            replaced.push(super::tls::private_key_path(&self.keys));
+        replaced.extend(super::whole::protect(&self.keys, self)?);
+        for path in self.entries()?.iter().filter(|path| path.extension().is_some_and(|end| end == "new")) {
+            remove(path)?;
         }
-        self.remove_unfinished()?;
         Ok(replaced)
     }
 
@@ -244,6 +246,7 @@ impl Vault {
     /// # Errors
     /// [`KeyError`]: everything can still be read.
     pub fn unprotect(&self, root: Option<&Path>) -> Result<Vec<PathBuf>, KeyError> {
+        let _held = hold_directory(&self.keys)?;
         let mut replaced = Vec::new();
         for path in self.root_files(root).into_iter().chain(self.key_files()?) {
             let key = KeyFile::load(&path, None)?;
@@ -252,9 +255,7 @@ impl Vault {
                 replaced.push(path);
             }
         }
-        if super::tls::unprotect(&self.keys, self)? {
-            replaced.push(super::tls::private_key_path(&self.keys));
-        }
+        replaced.extend(super::whole::unprotect(&self.keys, self)?);
         if self.is_protected() {
             std::fs::remove_file(self.path()).map_err(DataError::system("remove", &self.path()))?;
             crate::data_directory::sync_directory(&self.keys).map_err(DataError::system("write into", &self.keys))?;
@@ -278,15 +279,15 @@ impl Vault {
         let entries = std::fs::read_dir(&self.keys).map_err(error())?;
         Ok(entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(error())?)
     }
+}
 
-    /// Removes what a process that was killed left half written: it may hold a secret in clear.
-    fn remove_unfinished(&self) -> Result<(), KeyError> {
-        for path in self.entries()? {
-            if path.extension().is_some_and(|extension| extension == "new") {
-                std::fs::remove_file(&path).map_err(DataError::system("remove", &path))?;
-            }
+/// Removes a file that a process left half written when it was killed: it may hold a secret in clear.
+fn remove(path: &Path) -> Result<(), KeyError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(DataError::system("remove", path)(error).into())
         }
-        Ok(())
+        _ => Ok(()),
     }
 }
 

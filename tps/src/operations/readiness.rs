@@ -34,7 +34,7 @@ pub fn obstacles(intake: Intake, stopping: bool, stuck: bool, keys: &KeyTimes, n
         (stopping || intake == Intake::Draining, Obstacle::Draining),
         (intake == Intake::DiskLow, Obstacle::DiskLow),
         (!keys.usable(KeyRole::Session, now), Obstacle::NoSessionKey),
-        (!keys.usable(KeyRole::Proof, now), Obstacle::NoProofKey),
+        (intake == Intake::NoProofKey || !keys.usable(KeyRole::Proof, now), Obstacle::NoProofKey),
         (stuck, Obstacle::Stuck),
     ];
     facts.into_iter().filter_map(|(holds, obstacle)| holds.then_some(obstacle)).collect()
@@ -52,6 +52,7 @@ mod tests {
         assert_eq!(at(Intake::Open, true, false, 22), [Obstacle::Draining]);
         assert_eq!(at(Intake::Draining, false, false, 22), [Obstacle::Draining]);
         assert_eq!(at(Intake::DiskLow, false, true, 22), [Obstacle::DiskLow, Obstacle::Stuck]);
+        assert_eq!(at(Intake::NoProofKey, false, false, 22), [Obstacle::NoProofKey], "the one that the server holds");
         assert_eq!(at(Intake::Open, false, false, 5), [Obstacle::NoSessionKey], "a key that is not yet valid");
         assert_eq!(at(Intake::Open, false, false, 26), [Obstacle::NoProofKey]);
         assert_eq!(at(Intake::Open, false, false, 31), [Obstacle::NoSessionKey, Obstacle::NoProofKey]);

@@ -14,7 +14,7 @@ use crate::data_directory::{
     DataDirectory, DataError, FORMAT, Realm, RealmAsset, make_private_directory, sync_directory, write_private,
 };
 use crate::keys::{
-    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, KeyError, KeyFile, KeyRing, KeySecret, NOTARY_KEY_LIFETIME_MS,
+    CERTIFICATE_KEY_LIFETIME_MS, DESK_KEY_LIFETIME_MS, KeyError, KeyFile, KeySecret, NOTARY_KEY_LIFETIME_MS,
     PROOF_KEY_LIFETIME_MS, TlsKey, issue,
 };
 use crate::store::{Genesis, StoreError};
@@ -219,10 +219,9 @@ fn fill_protected(
         key.save(&key.path(&data.keys()))?;
     }
     TlsKey::generate()?.save(&data)?;
-    let ring = KeyRing::load(&data)?;
     let root = root.secret(data.vault(), &root_path)?.map(|seed| SigningKey::from_seed(*seed));
     let root = root.ok_or(KeyError::RootAbsent(root_path))?;
-    issue(&data, &realm, &ring, &root, now)?;
+    issue(&data, &realm, &root, now, 0)?;
     write_private(&data.config_file(), CONFIG_TEMPLATE.as_bytes())?;
     let text = toml::to_string(&realm)
         .map_err(|error| DataError::Damaged { path: data.realm_file(), detail: error.to_string() })?;

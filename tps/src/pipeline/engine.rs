@@ -75,11 +75,13 @@ pub enum Intake {
     Draining = 1,
     /// No: too little disk space.
     DiskLow = 2,
+    /// No: the time of the key that signs proofs is over.
+    NoProofKey = 3,
 }
 
 impl Intake {
     /// All states.
-    pub const ALL: [Self; 3] = [Self::Open, Self::Draining, Self::DiskLow];
+    pub const ALL: [Self; 4] = [Self::Open, Self::Draining, Self::DiskLow, Self::NoProofKey];
 
     /// The name of the state for operators and their programs.
     pub const fn name(self) -> &'static str {
@@ -87,6 +89,7 @@ impl Intake {
             Self::Open => "open",
             Self::Draining => "draining",
             Self::DiskLow => "disk-low",
+            Self::NoProofKey => "no-proof-key",
         }
     }
 }
@@ -240,7 +243,8 @@ impl Engine {
         match self.shared.state.load(Ordering::Relaxed) {
             0 => Intake::Open,
             1 => Intake::Draining,
-            _ => Intake::DiskLow,
+            2 => Intake::DiskLow,
+            _ => Intake::NoProofKey,
         }
     }
 
@@ -249,6 +253,7 @@ impl Engine {
         match self.intake() {
             Intake::Draining => return sealed.refuse(ErrorCode::Draining, 1_000),
             Intake::DiskLow => return sealed.refuse(ErrorCode::DiskLow, 60_000),
+            Intake::NoProofKey => return sealed.refuse(ErrorCode::NoProofKey, 60_000),
             Intake::Open => {}
         }
         self.shared.counters.stages.receive.items.add(1);

@@ -57,7 +57,7 @@ pub fn dev(
     log(&loaded.config);
     let store = Box::new(MemoryStore::new(genesis(&realm)));
     let announce = Announce::ReadyAnd(Box::new(move |_| next_steps(&path)));
-    run(&data, &realm, loaded, store, options.frames, false, &announce, &mut None)?;
+    run(&data, &realm, loaded, store, &options, false, &announce, &mut None)?;
     drop(throw_away);
     Ok(())
 }

@@ -1,9 +1,11 @@
-//! What a serving process looks after in the background: disk space, and keys whose time has come.
+//! What a serving process looks after in the background: disk space, keys whose time has come, and the end of the key that signs
+//! proofs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::ids::{KeyId, RealmId};
+use protocol::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::data_directory::DataDirectory;
@@ -15,6 +17,9 @@ use crate::pipeline::engine::Intake;
 
 /// How often disk space is looked at: at full speed a server fills far less than `disk_low_bytes` in between.
 const DISK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long before the end of the proof key payments stop: more than an interval, so that those under way still get proofs that
+/// merchants accept.
+const PROOF_KEY_MARGIN_MS: u64 = 5_000;
 /// How many looks at the disk per look at the key files.
 const LOOKS_PER_KEY_CHECK: u64 = 30;
 
@@ -27,6 +32,8 @@ pub(super) struct Watched {
     pub(super) disk_low_bytes: u64,
     /// The keys that the engine was started with.
     pub(super) in_force: Vec<KeyId>,
+    /// Until when the proof key that the engine was started with is valid.
+    pub(super) proof_key_until: Timestamp,
     /// Where to ask for a reload; `None` where the ledger would not survive it.
     pub(super) signals: Option<mpsc::UnboundedSender<ServerSignal>>,
 }
@@ -41,7 +48,11 @@ pub(super) async fn run(watched: Watched, mut stop: watch::Receiver<bool>) {
             _ = interval.tick() => {}
             () = stopped(&mut stop) => return,
         }
-        look_at_disk(&watched.engine, watched.disk_low_bytes);
+        if watched.engine.now().plus(PROOF_KEY_MARGIN_MS) > watched.proof_key_until {
+            stop_payments(&watched.engine);
+        } else {
+            look_at_disk(&watched.engine, watched.disk_low_bytes);
+        }
         looks += 1;
         if !looks.is_multiple_of(LOOKS_PER_KEY_CHECK) {
             continue;
@@ -54,6 +65,15 @@ pub(super) async fn run(watched: Watched, mut stop: watch::Receiver<bool>) {
             tracing::info!("the keys in force have changed; the server takes them anew");
             let _ = signals.send(ServerSignal::Reload);
         }
+    }
+}
+
+/// Money must not move for proofs that no merchant accepts. Only a reload, with a new key, opens the intake again.
+fn stop_payments(engine: &Engine) {
+    if matches!(engine.intake(), Intake::Open | Intake::DiskLow) {
+        tracing::error!("the proof key's time is over: payments are refused until `tps key rotate proof --at-once`");
+        engine.set_intake(Intake::NoProofKey);
+        super::notify::status("The proof key's time is over: payments are refused");
     }
 }
 

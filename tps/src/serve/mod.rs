@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::key_set::Audience;
+use protocol::key_set::{Audience, KeyRole};
+use protocol::time::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -99,6 +100,7 @@ struct Loaded {
     keys: EngineKeys,
     tls: TlsKey,
     in_force: Vec<protocol::ids::KeyId>,
+    proof_key_until: Timestamp,
 }
 
 impl Loaded {
@@ -107,8 +109,20 @@ impl Loaded {
         let ring = KeyRing::load(data)?;
         let now = wall_clock();
         let keys = ring.engine_keys(realm.realm, now)?;
+        let proof_key_until = ring.current(KeyRole::Proof, now).map_or(now, |key| key.valid_until);
         let listeners = config.listeners()?;
-        Ok(Self { config, listeners, keys, tls: TlsKey::load(data)?, in_force: ring.in_force(now) })
+        Ok(Self { config, listeners, keys, tls: TlsKey::load(data)?, in_force: ring.in_force(now), proof_key_until })
+    }
+
+    /// Takes the keys that are in force at the ledger's time where that is ahead of the machine's: it is the time of batches.
+    fn at_ledger_time(&mut self, data: &DataDirectory, realm: &Realm, ledger: Timestamp) -> Result<(), KeyError> {
+        if ledger > wall_clock() {
+            let ring = KeyRing::load(data)?;
+            self.keys = ring.engine_keys(realm.realm, ledger)?;
+            self.proof_key_until = ring.current(KeyRole::Proof, ledger).map_or(ledger, |key| key.valid_until);
+            self.in_force = ring.in_force(ledger);
+        }
+        Ok(())
     }
 
     /// Takes the ports again that the system chose before.
@@ -152,7 +166,8 @@ pub fn serve(data: &DataDirectory, options: ServeOptions, log: impl FnOnce(&Conf
     let mut caught = None;
     loop {
         let store = open_patiently(data)?;
-        let (bound, signal) = run(data, &realm, loaded, store, options.frames, true, &announce, &mut caught)?;
+        loaded.at_ledger_time(data, &realm, store.reader().clock()?)?;
+        let (bound, signal) = run(data, &realm, loaded, store, &options, true, &announce, &mut caught)?;
         if signal == ServerSignal::Stop {
             return Ok(());
         }
@@ -223,7 +238,7 @@ fn run(
     realm: &Realm,
     loaded: Loaded,
     store: Box<dyn Store>,
-    frames: bool,
+    options: &ServeOptions,
     durable: bool,
     announce: &Announce,
     caught: &mut Option<UnixSignals>,
@@ -231,7 +246,7 @@ fn run(
     let operations_address = loaded.listener(OPERATIONS.name);
     let desk_address = loaded.listener(DESK.name);
     let vru_addresses = (loaded.listener(VRU.name), loaded.listener(VRU_WEBHOOKS.name));
-    let Loaded { config, listeners: _, keys, tls, in_force } = loaded;
+    let Loaded { config, listeners: _, keys, tls, in_force, proof_key_until } = loaded;
     if store.reader().realm()? != realm.realm {
         return Err(ServeError::OtherRealm);
     }
@@ -247,7 +262,7 @@ fn run(
         let policy = config.signature_policy;
         let TlsKey { certificate_der, private_key_pkcs8_der } = &tls;
         let key_set = Some(key_set_path(data, Audience::Customer));
-        let receive = ReceiveConfig { key_set, ..config.receive(frames) };
+        let receive = ReceiveConfig { key_set, ..config.receive(options.frames) };
         let (certificate, key) = (certificate_der.clone(), private_key_pkcs8_der.clone());
         Listener::bind(&receive, certificate, key, realm.realm, policy, Arc::clone(&engine))?
     };
@@ -299,10 +314,12 @@ fn run(
         realm: realm.realm,
         disk_low_bytes: config.disk_low_bytes,
         in_force,
+        proof_key_until,
         signals: durable.then_some(signals_out),
     };
     let stop_for_control = stop.clone();
     let network_handle = network.handle().clone();
+    let (data_again, realm_again, options_again) = (data.clone(), realm.clone(), options.clone());
     let controlled = std::thread::Builder::new().name("tps-control".to_owned()).spawn(move || {
         let signal = control.block_on(async move {
             let calls = tokio::spawn(fronts.run(operator.vru(), stop_for_control.clone()));
@@ -311,7 +328,17 @@ fn run(
             let probing = tokio::spawn(probing::run(Arc::clone(&observation), network_handle, stop_for_control));
             let operations = operations.map(|listener| tokio::spawn(listener.run(observation, answered)));
             let merchants = merchants.map(tokio::spawn);
-            let signal = signals_caught.next(&mut signals, durable).await;
+            let signal = loop {
+                let signal = signals_caught.next(&mut signals, durable).await;
+                if signal == ServerSignal::Stop {
+                    break signal;
+                }
+                // A mistake in the files ends no server that runs.
+                match Loaded::from(&data_again, &realm_again, &options_again) {
+                    Ok(_) => break signal,
+                    Err(error) => tracing::error!(%error, "nothing is taken anew; the server goes on as it is"),
+                }
+            };
             match signal {
                 ServerSignal::Stop => notify::stopping(),
                 ServerSignal::Reload => notify::reloading(),

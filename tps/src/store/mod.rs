@@ -23,6 +23,7 @@ use std::sync::Arc;
 use protocol::ids::{AccountId, InstrumentId, RealmId};
 use protocol::ledger::account::Account;
 use protocol::ledger::instrument::{InstrumentState, Place};
+use protocol::time::Timestamp;
 use records::{
     BatchRecord, Changes, EnrolmentRecord, JournalPlace, JournalRecord, PaymentRecord, Registry, Snapshot,
     StoredOutcome,
@@ -221,6 +222,14 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     fn realm(&self) -> Result<RealmId, StoreError>;
+
+    /// The time of the last commit.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn clock(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.registry()?.clock)
+    }
 
     /// About how many instruments there are, so that memory can be set aside for them.
     ///

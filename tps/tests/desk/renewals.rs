@@ -6,6 +6,7 @@ use protocol::desk::{BatchEntry, EntryRefusal, EntryResult};
 use protocol::ids::MerchantId;
 use protocol::key_set::SignedKeySet;
 use protocol::signature::SigningKey;
+use tps::book::orders::Order;
 use tps::desk::Renewals;
 
 use crate::world::*;
@@ -35,6 +36,17 @@ fn an_unchanged_merchant_is_certified_at_once_and_a_repeat_changes_nothing() {
     assert_eq!(results[0], EntryResult::Certificate(bytes.clone()), "the same request, the same certificate");
     let EntryResult::KeySet(set) = &results[1] else { panic!("{results:?}") };
     assert!(SignedKeySet::decode(set).is_ok());
+}
+
+#[test]
+fn a_suspended_merchant_gets_no_further_certificate() {
+    let place = Place::new(1);
+    let mut world = World::new(&place);
+    world.engine.order(0, Order::SuspendMerchant { id: SHOP }).unwrap();
+    let own = world.merchant(SHOP).request;
+    let batch = world.batch(1, vec![renew(1)]);
+    assert_eq!(world.results(&batch), [refused(EntryRefusal::MerchantSuspended)]);
+    assert_eq!(world.merchant(SHOP).request, own, "nothing was put on record");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Backups: made while payments go on, verified, restored, and refused where something would be lost.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::{Installation, files, id, mode, set_mode, text};
@@ -246,4 +248,70 @@ fn protected_keys_stay_protected_in_a_backup() {
     assert!(copy.refused(&["serve", "--listen", "127.0.0.1:0"]).contains("TPS_KEY_FILE"));
     std::fs::write(copy.data.join("tps.toml"), format!("key_file = \"{key}\"\n")).unwrap();
     copy.serve(&[]).terminate();
+}
+
+#[test]
+fn what_was_decrypted_goes_at_a_signal_and_after_a_kill() {
+    let tps = Installation::new();
+    let (key, _) = key_file(&tps);
+    tps.json(&["backup", "create", "whole.backup", "--key-file", &key]);
+    let whole = std::fs::read(tps.path("whole.backup")).unwrap();
+    let scratch = tps.path("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let left = || std::fs::read_dir(&scratch).unwrap().count();
+    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(143)), (Signal::KILL, None)] {
+        // All but the last byte, so that it waits with everything unpacked.
+        let (unpacked, mut feeding) = std::io::pipe().unwrap();
+        let bytes = whole[..whole.len() - 1].to_vec();
+        let fed = std::thread::spawn(move || feeding.write_all(&bytes).map(|()| feeding));
+        let mut command = tps.command(&["backup", "verify", "/dev/stdin", "--key-file", &key]);
+        let mut child = command.env("TMPDIR", &scratch).stdin(unpacked).spawn().unwrap();
+        let begun = std::time::Instant::now();
+        while !files(&scratch).iter().any(|path| path.ends_with("keys/root.toml")) {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(60));
+        }
+        let feeding = fed.join().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), code);
+        drop(feeding);
+        assert_eq!(left(), usize::from(code.is_none()), "{signal:?}");
+    }
+    let mut command = tps.command(&["backup", "verify", "whole.backup", "--key-file", &key]);
+    assert!(command.env("TMPDIR", &scratch).output().unwrap().status.success());
+    assert_eq!(left(), 0, "what the kill left is gone, too");
+}
+
+#[test]
+fn what_lies_beside_the_ledger_is_in_a_backup() {
+    let tps = Installation::new();
+    let (key, _) = key_file(&tps);
+    let beside = ["settlements/00000001/4d4d/00000.page", "funding/done/1.json", "funding/out/payouts-1.csv"];
+    for name in beside {
+        std::fs::create_dir_all(tps.data.join(name).parent().unwrap()).unwrap();
+        std::fs::write(tps.data.join(name), name).unwrap();
+    }
+    let made = tps.json(&["backup", "create", "one.backup", "--key-file", &key]);
+    assert_eq!(made["result"], "backup");
+    let verified = tps.json(&["backup", "verify", "one.backup", "--key-file", &key]);
+    assert_eq!(verified["findings"]["root_public"], tps.json(&["key", "list"])["root_public"]);
+    let copy = at(&tps, &tps.path("copy"));
+    copy.json(&["backup", "restore", &path(&tps, "one.backup"), "--key-file", &key]);
+    for name in beside {
+        assert_eq!(std::fs::read(copy.data.join(name)).unwrap(), name.as_bytes());
+        assert_eq!(mode(&copy.data.join(name)), 0o600);
+    }
+    // Over a TPS: what is missing comes back, what differs is kept beside.
+    std::fs::remove_dir_all(tps.data.join("settlements")).unwrap();
+    std::fs::write(tps.data.join("funding/out/payouts-1.csv"), "newer").unwrap();
+    tps.json(&["backup", "restore", "one.backup", "--key-file", &key]);
+    assert_eq!(std::fs::read(tps.data.join(beside[0])).unwrap(), beside[0].as_bytes());
+    assert_eq!(std::fs::read(tps.data.join(beside[2])).unwrap(), b"newer");
+    std::fs::write(tps.data.join(beside[0]), "another history").unwrap();
+    tps.json(&["backup", "restore", "one.backup", "--key-file", &key]);
+    assert_eq!(std::fs::read(tps.data.join(beside[0])).unwrap(), beside[0].as_bytes());
+    let pages = files(&tps.data.join("settlements"));
+    assert!(
+        pages.len() == 2 && pages.iter().any(|page| std::fs::read(page).unwrap() == b"another history"),
+        "{pages:?}"
+    );
 }

@@ -9,12 +9,12 @@ use tps::keys::{KeyFile, KeyRing, TlsKey};
 use crate::harness::{Installation, files, id, mode, set_mode, text};
 
 /// Names the key file in the configuration, as an operator does.
-fn configure(tps: &Installation, line: &str) {
+pub(crate) fn configure(tps: &Installation, line: &str) {
     std::fs::write(tps.data.join("tps.toml"), format!("{line}\n")).unwrap();
 }
 
 /// Makes a key file and returns its path as text.
-fn key_file(tps: &Installation, name: &str) -> String {
+pub(crate) fn key_file(tps: &Installation, name: &str) -> String {
     tps.json(&["key", "new-key-file", name]);
     assert_eq!(mode(&tps.path(name)), 0o600);
     tps.path(name).display().to_string()
@@ -28,7 +28,7 @@ fn passphrase_file(tps: &Installation, name: &str, passphrase: &str) -> String {
 }
 
 /// Every secret of the directory, opened with what its configuration names: seeds and the TLS key.
-fn secrets(tps: &Installation) -> Vec<Vec<u8>> {
+pub(crate) fn secrets(tps: &Installation) -> Vec<Vec<u8>> {
     let data = DataDirectory::open(&tps.data).unwrap();
     let mut secrets = vec![TlsKey::load(&data).unwrap().private_key_pkcs8_der.to_vec()];
     for path in files(&data.keys()).into_iter().filter(|path| path.extension().is_some_and(|end| end == "toml")) {
@@ -42,7 +42,7 @@ fn secrets(tps: &Installation) -> Vec<Vec<u8>> {
 }
 
 /// How many of `secrets` stand in a file of the directory, as bytes or in hexadecimal.
-fn found(directory: &Path, secrets: &[Vec<u8>]) -> usize {
+pub(crate) fn found(directory: &Path, secrets: &[Vec<u8>]) -> usize {
     // The database of a running server removes files of its own at any time; its socket is no file.
     let contents: Vec<Vec<u8>> = files(directory).iter().filter_map(|path| std::fs::read(path).ok()).collect();
     assert!(contents.len() > 10);
@@ -71,6 +71,9 @@ fn protected_from_the_beginning_no_secret_ever_stands_in_a_file() {
     assert_eq!(secrets(&tps).len(), 7);
     assert_eq!(found(&tps.data, &secrets(&tps)), 0);
 
+    let shared = hex::decode(id(&tps.json(&["vru", "webhook-key"]), "key")).unwrap();
+    assert_eq!(found(&tps.data, &[shared]), 0);
+
     // New keys are sealed, too, while the server runs, and it takes them.
     let server = tps.serve(&["--log-level", "trace"]);
     let before = secrets(&tps);
@@ -93,6 +96,8 @@ fn protected_from_the_beginning_no_secret_ever_stands_in_a_file() {
 fn an_existing_tps_is_protected_in_place_and_back() {
     let tps = Installation::new();
     let (first, second) = (key_file(&tps, "first.key"), key_file(&tps, "second.key"));
+    let shared = [hex::decode(id(&tps.json(&["vru", "webhook-key"]), "key")).unwrap()];
+    assert_eq!(found(&tps.data, &shared), 1);
     let before = secrets(&tps);
     let copy = tps.path("copy");
     std::fs::create_dir(&copy).unwrap();
@@ -102,8 +107,12 @@ fn an_existing_tps_is_protected_in_place_and_back() {
     // Left by a process that was killed while it wrote a key in clear.
     std::fs::copy(tps.data.join("keys/root.toml"), tps.data.join("keys/root.toml.new")).unwrap();
     let protected = tps.json(&["key", "protect", "--key-file", &first]);
-    assert_eq!(protected["files"].as_array().unwrap().len(), 8, "identity, root, five keys, TLS: {protected}");
-    assert_eq!(found(&tps.data, &before), 0);
+    assert_eq!(
+        protected["files"].as_array().unwrap().len(),
+        9,
+        "identity, root, five keys, TLS, webhooks: {protected}"
+    );
+    assert_eq!((found(&tps.data, &before), found(&tps.data, &shared)), (0, 0));
     configure(&tps, &format!("key_file = \"{first}\""));
     assert_eq!(secrets(&tps), before, "the same keys");
     let again = tps.json(&["key", "protect", "--key-file", &first]);
@@ -128,7 +137,7 @@ fn an_existing_tps_is_protected_in_place_and_back() {
 
     tps.json(&["key", "unprotect"]);
     configure(&tps, "");
-    assert_eq!((found(&tps.data, &before), secrets(&tps)), (7, before));
+    assert_eq!((found(&tps.data, &before), found(&tps.data, &shared), secrets(&tps)), (7, 1, before));
     assert!(!tps.data.join("keys/identity.toml").exists());
     tps.serve(&[]).terminate();
 }

@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cts_client::error::CtsError;
+use protocol::key_set::KeyRole;
+use tps::data_directory::DataDirectory;
+use tps::keys::{KeyFile, KeyRing};
+use tps::pipeline::clock::wall_clock;
 
 use crate::harness::{Installation, id};
 use crate::paying::{Customer, Merchant};
@@ -123,4 +127,46 @@ async fn keys_of_every_role_rotate_while_payments_go_on() {
     assert!(tps.run(&["audit", "--proofs"]).status.success());
     server.terminate();
     assert!(tps.run(&["audit", "--proofs"]).status.success());
+}
+
+#[test]
+fn no_money_moves_for_proofs_that_nobody_would_accept() {
+    let tps = Installation::new();
+    let data = DataDirectory::open(&tps.data).unwrap();
+    let ring = KeyRing::load(&data).unwrap();
+    // The proof key ends in a few seconds.
+    let now = wall_clock();
+    let proof = ring.current(KeyRole::Proof, now).unwrap();
+    let ending = KeyFile { seed: proof.seed.clone(), valid_until: now.plus(20_000), ..*proof };
+    ending.save(&ending.path(&data.keys())).unwrap();
+    let server = tps.serve(&[]);
+    let intake = || id(&tps.json(&["status"]), "intake");
+    assert_eq!(intake(), "open");
+    while intake() == "open" {
+        assert!(wall_clock() < ending.valid_until, "payments stop before the key ends");
+    }
+    assert_eq!(intake(), "no-proof-key");
+    // The next key opens the intake again.
+    tps.json(&["key", "rotate", "proof", "--at-once"]);
+    let begun = std::time::Instant::now();
+    while intake() != "open" {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+    }
+    server.terminate();
+}
+
+#[test]
+fn a_mistake_in_the_configuration_ends_no_server_that_takes_new_keys() {
+    let tps = Installation::new();
+    let server = tps.serve(&[]);
+    std::fs::write(tps.data.join("tps.toml"), "no such key = 1\n").unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    tps.json(&["key", "rotate", "session"]);
+    let begun = std::time::Instant::now();
+    while std::fs::read_to_string(&server.log).unwrap().matches("the server goes on as it is").count() < 2 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+    }
+    std::fs::write(tps.data.join("tps.toml"), "").unwrap();
+    tps.json(&["reload"]);
+    server.terminate();
 }

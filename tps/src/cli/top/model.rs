@@ -34,7 +34,7 @@ pub(super) struct Picture {
     pub(super) interval_ms: u64,
     /// Milliseconds since the server's start.
     pub(super) uptime_ms: u64,
-    /// Whether requests are taken: `open`, `draining`, `disk-low`.
+    /// Whether requests are taken: `open`, `draining`, `disk-low`, `no-proof-key`.
     pub(super) intake: String,
     /// Number of the last commit.
     pub(super) last_commit: u64,

@@ -9,7 +9,7 @@ use ::rocksdb::checkpoint::Checkpoint;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::super::high_water::{self, Point};
-use super::super::{CheckpointView, StoreError};
+use super::super::{CHAIN_VALUES_KEPT, CheckpointView, StoreError};
 use super::columns::{Chain, View};
 use super::disk::{self, Disk, Opening, Paths};
 use super::format::MetaKey;
@@ -61,6 +61,16 @@ pub enum ReplaceError {
         /// Last commit that the present one's mark has seen.
         high_water: u64,
     },
+    /// The new store has come so far that it has forgotten what to compare by.
+    #[error(
+        "the new store ends at commit {commit}, too far beyond commit {high_water} of the present one to compare them"
+    )]
+    TooFar {
+        /// Last commit of the new store.
+        commit: u64,
+        /// Last commit that the present one's mark has seen.
+        high_water: u64,
+    },
     /// Anything else.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,14 +99,15 @@ impl RocksStore {
         }
         let failed =
             |error: std::io::Error| StoreError::WriteFailed { path: present.text(), detail: error.to_string() };
+        let parent = || directory.parent().map_or(Ok(()), disk::sync);
         if directory.exists() {
-            exchange(directory, by).map_err(failed)?;
-            std::fs::rename(by, aside).map_err(failed)?;
+            // Under its later name from the beginning: whenever this ends, what lies there is a ledger that is not in use.
+            std::fs::rename(by, aside).and_then(|()| parent()).map_err(failed)?;
+            exchange(directory, aside).map_err(failed)?;
         } else {
             std::fs::rename(by, directory).map_err(failed)?;
         }
-        directory.parent().map_or(Ok(()), disk::sync).map_err(failed)?;
-        Ok(())
+        Ok(parent().map_err(failed)?)
     }
 }
 
@@ -114,13 +125,13 @@ fn compare(present: &Paths, new: &Paths) -> Result<(), ReplaceError> {
     let view = View::new(&disk)?;
     let head = read_head(&disk, &view)?;
     let (commit, high_water) = (head.number, mark.number);
-    if commit < high_water {
-        return Err(ReplaceError::Behind { commit, high_water });
+    match view.get::<Chain>(&high_water)? {
+        _ if commit < high_water => Err(ReplaceError::Behind { commit, high_water }),
+        Some(chain) if chain == mark.chain => Ok(()),
+        None if high_water == 0 => Ok(()),
+        None if commit - high_water >= CHAIN_VALUES_KEPT => Err(ReplaceError::TooFar { commit, high_water }),
+        _ => Err(ReplaceError::OtherHistory { commit, high_water }),
     }
-    if view.get::<Chain>(&high_water)? != Some(mark.chain) && high_water > 0 {
-        return Err(ReplaceError::OtherHistory { commit, high_water });
-    }
-    Ok(())
 }
 
 /// The last commit of a store whose lock the caller holds.

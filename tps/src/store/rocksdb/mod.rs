@@ -289,7 +289,7 @@ impl Reader for RocksReader {
         let (disk, view) = (&self.shared.disk, self.view()?);
         let mut registry = Registry {
             realm: Some(RealmId(meta(disk, &view, MetaKey::Realm)?)),
-            clock: Timestamp(u64::from_le_bytes(meta(disk, &view, MetaKey::Clock)?)),
+            clock: self.clock()?,
             next_batch: view.last_key::<Batches>()?.map_or(FIRST_BATCH, |last| last.saturating_add(1)),
             ..Registry::default()
         };
@@ -301,6 +301,10 @@ impl Reader for RocksReader {
 
     fn realm(&self) -> Result<RealmId, StoreError> {
         Ok(RealmId(meta(&self.shared.disk, &self.view()?, MetaKey::Realm)?))
+    }
+
+    fn clock(&self) -> Result<Timestamp, StoreError> {
+        Ok(Timestamp(u64::from_le_bytes(meta(&self.shared.disk, &self.view()?, MetaKey::Clock)?)))
     }
 
     fn instruments_about(&self) -> Result<usize, StoreError> {

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::desk::Desk;
 use crate::config::Config;
-use crate::data_directory::{DataDirectory, DataError};
+use crate::data_directory::DataDirectory;
 use crate::keys::TlsKey;
 use signature::WebhookKey;
 
@@ -36,7 +36,7 @@ pub enum VruError {
     Tls(String),
     /// The key of the webhooks.
     #[error("the webhooks of the VRU need a key: {0}; make one with `tps vru webhook-key`")]
-    WebhookKey(DataError),
+    WebhookKey(crate::keys::KeyError),
     /// The key of the webhooks is none.
     #[error("{0} holds no key for webhooks (16 to 256 characters): make one with `tps vru webhook-key`")]
     BadWebhookKey(std::path::PathBuf),
@@ -72,7 +72,7 @@ impl Fronts {
         let webhook = match webhooks {
             None => None,
             Some(address) => {
-                let key = WebhookKey::load(&signature::key_file(data))?;
+                let key = WebhookKey::load(data.vault(), &signature::key_file(data))?;
                 Some((bind("vru_http_listen", address)?, key, config.vru_http_url.clone()))
             }
         };

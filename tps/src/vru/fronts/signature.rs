@@ -10,7 +10,8 @@ use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use super::VruError;
-use crate::data_directory::{DataDirectory, DataError, read_private, write_private};
+use crate::data_directory::DataDirectory;
+use crate::keys::{KeyError, Vault};
 
 /// The header with the signature.
 pub const SIGNATURE_HEADER: &str = "x-quittance-signature";
@@ -24,23 +25,25 @@ pub fn key_file(data: &DataDirectory) -> PathBuf {
 pub struct WebhookKey(hmac::Key);
 
 impl WebhookKey {
-    /// Draws a key and writes it, 64 hexadecimal digits, mode 600. The text is the key: providers take it as it stands.
+    /// Draws a key and writes it, sealed where the keys are protected. Its text, 64 hexadecimal digits, is the key: providers
+    /// take it as it stands.
     ///
     /// # Errors
-    /// [`DataError`].
-    pub fn make(path: &Path) -> Result<(), DataError> {
+    /// [`KeyError`].
+    pub fn make(vault: &Vault, path: &Path) -> Result<Zeroizing<String>, KeyError> {
         let mut secret = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *secret)
-            .map_err(|error| DataError::system("draw a key for", path)(std::io::Error::other(error.to_string())))?;
-        write_private(path, Zeroizing::new(hex::encode(*secret)).as_bytes())
+        getrandom::fill(&mut *secret).map_err(|_| KeyError::NoRandomness)?;
+        let text = Zeroizing::new(hex::encode(*secret));
+        vault.write(path, text.as_bytes())?;
+        Ok(text)
     }
 
     /// Reads the key; white space around it counts for nothing.
     ///
     /// # Errors
     /// [`VruError::WebhookKey`], [`VruError::BadWebhookKey`].
-    pub fn load(path: &Path) -> Result<Self, VruError> {
-        let text = read_private(path).map_err(VruError::WebhookKey)?;
+    pub fn load(vault: &Vault, path: &Path) -> Result<Self, VruError> {
+        let text = vault.read(path).map_err(VruError::WebhookKey)?;
         let secret = text.trim_ascii();
         if !(16..=256).contains(&secret.len()) {
             return Err(VruError::BadWebhookKey(path.to_owned()));
@@ -67,14 +70,18 @@ impl WebhookKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data_directory::write_private;
 
     #[test]
     fn a_signature_covers_url_and_body() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
-        assert!(matches!(WebhookKey::load(&path), Err(VruError::WebhookKey(_))));
-        WebhookKey::make(&path).unwrap();
-        let key = WebhookKey::load(&path).unwrap();
+        let data = DataDirectory::at(directory.path());
+        let vault = data.vault();
+        assert!(matches!(WebhookKey::load(vault, &path), Err(VruError::WebhookKey(_))));
+        let text = WebhookKey::make(vault, &path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), text.as_bytes());
+        let key = WebhookKey::load(vault, &path).unwrap();
         let signature = key.sign("https://a/vru", b"CallSid=1");
         assert!(key.is_signed("https://a/vru", b"CallSid=1", &signature.to_uppercase()));
         assert!(!key.is_signed("https://a/vru", b"CallSid=2", &signature));
@@ -82,9 +89,9 @@ mod tests {
         assert!(!key.is_signed("https://a/vru", b"CallSid=1", ""));
         // A vector that any provider can check: printf 'https://a/vru\nCallSid=1' | openssl dgst -sha256 -hmac 0123456789abcdef
         write_private(&path, b"0123456789abcdef\n").unwrap();
-        let known = WebhookKey::load(&path).unwrap().sign("https://a/vru", b"CallSid=1");
+        let known = WebhookKey::load(vault, &path).unwrap().sign("https://a/vru", b"CallSid=1");
         assert_eq!(known, "a2606f88b7b48e08a01262170268ac1c333cc4067dfd632195e763e9f448bb04");
         write_private(&path, b"short").unwrap();
-        assert!(matches!(WebhookKey::load(&path), Err(VruError::BadWebhookKey(_))));
+        assert!(matches!(WebhookKey::load(vault, &path), Err(VruError::BadWebhookKey(_))));
     }
 }

@@ -81,6 +81,26 @@ fn a_store_is_replaced_only_by_one_that_lacks_nothing() {
 }
 
 #[test]
+fn a_store_too_far_ahead_is_told_apart_from_one_of_another_history() {
+    let (subject, copies) = checkpointed();
+    let (three, aside) = (copies.path().join("three"), copies.path().join("aside"));
+    let paths = Paths::of(&three);
+    // As after very many commits: one less, and the chain's value after commit 5 would still have to be there.
+    for (number, expected) in [(4 + CHAIN_VALUES_KEPT, false), (5 + CHAIN_VALUES_KEPT, true)] {
+        let disk = Disk::open(&paths, &paths.database, Opening::Find, paths.take_lock().unwrap()).unwrap();
+        let mut image = Vec::new();
+        let writer = CommitWriter::new(&disk, &mut image).unwrap();
+        let batch = writer.finish(&Point { number, chain: [1; 32] }, None);
+        disk.write(batch).unwrap();
+        drop(disk);
+        let refused = RocksStore::replace(&subject.path, &three, &aside, false);
+        assert_eq!(matches!(refused, Err(ReplaceError::TooFar { high_water: 5, .. })), expected, "{refused:?}");
+        assert!(expected || matches!(refused, Err(ReplaceError::OtherHistory { .. })), "{refused:?}");
+    }
+    holds(&subject.path, 5);
+}
+
+#[test]
 fn a_store_in_memory_makes_no_checkpoint() {
     let memory = super::super::super::memory::MemoryStore::new(GENESIS);
     let directory = tempfile::tempdir().unwrap();

@@ -6,7 +6,6 @@
 
 mod http;
 mod key_times;
-mod listener;
 mod metrics;
 pub mod progress;
 mod readiness;

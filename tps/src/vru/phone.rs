@@ -60,10 +60,10 @@ pub fn dial(address: &str, fingerprint: Option<&str>) -> Result<Box<dyn Line>, P
     if fingerprint.is_none() && resolved.iter().any(|address| !address.ip().is_loopback()) {
         return Err(PhoneError::NotPrivate(address.to_owned()));
     }
+    let config = fingerprint.map(tls::client_config).transpose().map_err(PhoneError::Fingerprint)?;
     let stream = TcpStream::connect(&resolved[..]).map_err(no_answer)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(no_answer)?;
-    let Some(fingerprint) = fingerprint else { return Ok(Box::new(stream)) };
-    let config = tls::client_config(fingerprint).map_err(PhoneError::Fingerprint)?;
+    let Some(config) = config else { return Ok(Box::new(stream)) };
     let name = crate::keys::TLS_NAME.try_into().expect("it is a name");
     let session = rustls::ClientConnection::new(Arc::new(config), name)
         .map_err(|error| PhoneError::Fingerprint(error.to_string()))?;
@@ -110,5 +110,19 @@ pub fn call(
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_over_a_line_that_others_hear() {
+        let refused = |address| dial(address, None).err().map(|error| error.to_string()).unwrap();
+        assert!(refused("192.0.2.1:4435").contains("--fingerprint"));
+        assert!(refused("127.0.0.1").contains("nobody answers"));
+        // Told before anybody is called.
+        assert!(matches!(dial("127.0.0.1:1", Some("12")), Err(PhoneError::Fingerprint(_))));
     }
 }

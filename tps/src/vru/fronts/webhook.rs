@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 
 use super::signature::{SIGNATURE_HEADER, WebhookKey};
 use super::stopped;
+use crate::bounded_listener::BoundedListener;
 use crate::vru::call::SILENCE_MS;
 use crate::vru::conversation::{CALL_TIME_MAX, Conversation, Turn};
 use crate::vru::desk::Desk;
@@ -33,6 +34,8 @@ use crate::vru::prompts::Prompt;
 
 /// Calls at a time.
 const CALLS_MAX: usize = 256;
+/// Connections at a time: a proxy needs one for each step under way, and no step takes long.
+const CONNECTIONS_MAX: usize = 256;
 /// A call without a step for this long is forgotten.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(90);
 /// Longest body.
@@ -64,6 +67,7 @@ pub(super) async fn run(
     desk: Arc<Desk>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let listener = BoundedListener::new(listener, CONNECTIONS_MAX);
     let service = axum::serve(listener, router(key, url, desk));
     tokio::select! {
         served = service.with_graceful_shutdown({
@@ -124,9 +128,9 @@ impl Service {
     fn answer(&self, call: String, conversation: Conversation, begun: Instant, turn: &Turn) -> Response {
         let mut token = [0; 16];
         let listen = turn.listen.filter(|_| getrandom::fill(&mut token).is_ok());
-        let Some(listen) = listen else { return document(&hang_up(&turn.say)) };
+        let Some(listen) = listen else { return document(hang_up(&turn.say)) };
         let token = hex::encode(token);
-        let document = document(&gather(&turn.say, listen.keys_max, &format!("{}/vru/step?token={token}", self.url)));
+        let document = document(gather(&turn.say, listen.keys_max, &format!("{}/vru/step?token={token}", self.url)));
         let open = OpenCall { conversation, token, begun, last_step: Instant::now() };
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(call, open);
         document
@@ -145,10 +149,10 @@ async fn begin(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap
             return refusal(StatusCode::CONFLICT);
         }
         if calls.len() >= CALLS_MAX {
-            return document(&hang_up(&[Prompt::Busy]));
+            return document(hang_up(&[Prompt::Busy]));
         }
     }
-    let (conversation, turn) = Conversation::answer(Arc::clone(&service.desk));
+    let (conversation, turn) = Conversation::answer(Arc::clone(&service.desk), None);
     service.answer(parameters.call, conversation, Instant::now(), &turn)
 }
 
@@ -171,7 +175,7 @@ async fn step(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap,
         return refusal(StatusCode::CONFLICT);
     };
     if open.begun.elapsed() >= CALL_TIME_MAX {
-        return document(&hang_up(&[Prompt::Goodbye]));
+        return document(hang_up(&[Prompt::Goodbye]));
     }
     let turn = open.conversation.keys(&keys).await;
     service.answer(parameters.call, open.conversation, open.begun, &turn)
@@ -181,7 +185,7 @@ async fn end(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap, 
     match service.authenticated(&uri, &headers, &body) {
         Ok(parameters) => {
             service.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&parameters.call);
-            document(&hang_up(&[]))
+            document(hang_up(&[]))
         }
         Err(status) => refusal(status),
     }
@@ -237,8 +241,8 @@ fn escaped(text: &str) -> Zeroizing<String> {
     escaped
 }
 
-fn document(text: &str) -> Response {
-    let mut response = Response::new(axum::body::Body::from(text.to_owned()));
+fn document(text: Zeroizing<String>) -> Response {
+    let mut response = Response::new(axum::body::Body::from(Bytes::from_owner(text)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

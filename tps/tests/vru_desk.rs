@@ -279,9 +279,10 @@ struct Provider {
 impl Provider {
     fn new(bench: &Bench) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("key");
-        WebhookKey::make(&path).unwrap();
-        let key = || WebhookKey::load(&path).unwrap();
+        let data = tps::data_directory::DataDirectory::at(directory.path());
+        std::fs::create_dir(data.keys()).unwrap();
+        WebhookKey::make(&data).unwrap();
+        let key = || WebhookKey::load(&data).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { key: key(), router: router(key(), format!("{URL}/"), Arc::clone(&bench.desk)), runtime }
     }

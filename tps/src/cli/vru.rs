@@ -71,19 +71,21 @@ fn mailer(context: &Context, instrument: String, path: PathBuf) -> Result<(), Ad
 }
 
 fn webhook_key(context: &Context, replace: bool) -> Result<(), AdminError> {
-    let path = key_file(&context.data()?);
+    let data = context.data()?;
+    let path = key_file(&data);
     if path.exists() && !replace {
         return Err(AdminError::bad_input(format!(
             "{} is there already; nothing was changed: give the provider that one, or --replace it",
             path.display()
         )));
     }
-    WebhookKey::make(&path)?;
+    let key = WebhookKey::make(&data)?;
     let text = format!(
-        "key  {}\n\nNext: give the provider its text, set `vru_http_listen` and `vru_http_url` in tps.toml, then `tps reload`.\n",
+        "key   {}\nfile  {}\n\nNext: give the provider the key, set `vru_http_listen` and `vru_http_url` in tps.toml, then `tps reload`.\n",
+        *key,
         path.display()
     );
-    context.output.told(&json!({ "result": "webhook-key", "file": path }), &text);
+    context.output.told(&json!({ "result": "webhook-key", "key": *key, "file": path }), &text);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! `reissue` need it.
 
 mod file;
+pub(crate) mod raw;
 mod rotate;
 mod secret;
 mod sets;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{KeyError, Vault};
+use super::{KeyError, raw};
 use crate::data_directory::{DataDirectory, read_private, write_private};
 
 /// The name in the certificate; clients pin the whole certificate, so the name says nothing about addresses.
@@ -50,9 +50,7 @@ impl TlsKey {
     /// [`KeyError`].
     pub fn save(&self, data: &DataDirectory) -> Result<(), KeyError> {
         let keys = data.keys();
-        let sealed = data.vault().seal(&self.private_key_pkcs8_der)?;
-        let secret = sealed.as_ref().map_or(&self.private_key_pkcs8_der[..], |sealed| sealed.as_bytes());
-        write_private(&private_key_path(&keys), secret)?;
+        raw::write(data.vault(), &private_key_path(&keys), &self.private_key_pkcs8_der)?;
         Ok(write_private(&keys.join("tls-certificate.der"), &self.certificate_der)?)
     }
 
@@ -62,11 +60,7 @@ impl TlsKey {
     /// [`KeyError`].
     pub fn load(data: &DataDirectory) -> Result<Self, KeyError> {
         let keys = data.keys();
-        let path = private_key_path(&keys);
-        let mut private_key_pkcs8_der = read_private(&path)?;
-        if is_sealed(&private_key_pkcs8_der) {
-            private_key_pkcs8_der = data.vault().open(&private_key_pkcs8_der, &path)?;
-        }
+        let private_key_pkcs8_der = raw::read(data.vault(), &private_key_path(&keys))?;
         Ok(Self { certificate_der: load_certificate(&keys)?, private_key_pkcs8_der })
     }
 }
@@ -74,33 +68,6 @@ impl TlsKey {
 /// Where the secret key lies.
 pub(super) fn private_key_path(keys: &Path) -> PathBuf {
     keys.join("tls-key.der")
-}
-
-/// Whether a file holds armor. A key in DER begins with another byte.
-fn is_sealed(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"-----BEGIN AGE")
-}
-
-/// Seals the secret key; false where it is sealed already.
-pub(super) fn protect(keys: &Path, vault: &Vault) -> Result<bool, KeyError> {
-    let path = private_key_path(keys);
-    let bytes = read_private(&path)?;
-    match vault.seal(&bytes)? {
-        Some(sealed) if !is_sealed(&bytes) => {
-            write_private(&path, sealed.as_bytes()).map(|()| true).map_err(Into::into)
-        }
-        _ => Ok(false),
-    }
-}
-
-/// Writes the secret key in clear; false where it is so already.
-pub(super) fn unprotect(keys: &Path, vault: &Vault) -> Result<bool, KeyError> {
-    let path = private_key_path(keys);
-    let bytes = read_private(&path)?;
-    if is_sealed(&bytes) {
-        write_private(&path, &vault.open(&bytes, &path)?)?;
-    }
-    Ok(is_sealed(&bytes))
 }
 
 /// Reads the certificate alone.

@@ -15,7 +15,7 @@ use age::secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::secret::{self, KeySecret, SecretKind};
-use super::{KeyError, file::KeyFile};
+use super::{KeyError, file::KeyFile, raw};
 use crate::config::SecretFiles;
 use crate::data_directory::{DataError, FORMAT, read_private, write_private};
 
@@ -231,8 +231,10 @@ impl Vault {
                 replaced.push(path);
             }
         }
-        if super::tls::protect(&self.keys, self)? {
-            replaced.push(super::tls::private_key_path(&self.keys));
+        for path in raw::files(&self.keys) {
+            if raw::protect(self, &path)? {
+                replaced.push(path);
+            }
         }
         self.remove_unfinished()?;
         Ok(replaced)
@@ -252,8 +254,10 @@ impl Vault {
                 replaced.push(path);
             }
         }
-        if super::tls::unprotect(&self.keys, self)? {
-            replaced.push(super::tls::private_key_path(&self.keys));
+        for path in raw::files(&self.keys) {
+            if raw::unprotect(self, &path)? {
+                replaced.push(path);
+            }
         }
         if self.is_protected() {
             std::fs::remove_file(self.path()).map_err(DataError::system("remove", &self.path()))?;

@@ -14,8 +14,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::desk::Desk;
 use crate::config::Config;
-use crate::data_directory::{DataDirectory, DataError};
-use crate::keys::TlsKey;
+use crate::data_directory::DataDirectory;
+use crate::keys::{KeyError, TlsKey};
 use signature::WebhookKey;
 
 /// Why the VRU cannot be reached.
@@ -32,11 +32,11 @@ pub enum VruError {
         error: std::io::Error,
     },
     /// The certificate or its key is unusable.
-    #[error("the TLS certificate of the server is unusable: {0}; make a new one with `tps init` in an empty directory")]
+    #[error("the TLS certificate of the server is unusable: {0}; restore keys/ from a backup")]
     Tls(String),
     /// The key of the webhooks.
     #[error("the webhooks of the VRU need a key: {0}; make one with `tps vru webhook-key`")]
-    WebhookKey(DataError),
+    WebhookKey(KeyError),
     /// The key of the webhooks is none.
     #[error("{0} holds no key for webhooks (16 to 256 characters): make one with `tps vru webhook-key`")]
     BadWebhookKey(std::path::PathBuf),
@@ -72,7 +72,7 @@ impl Fronts {
         let webhook = match webhooks {
             None => None,
             Some(address) => {
-                let key = WebhookKey::load(&signature::key_file(data))?;
+                let key = WebhookKey::load(data)?;
                 Some((bind("vru_http_listen", address)?, key, config.vru_http_url.clone()))
             }
         };

@@ -60,7 +60,8 @@ fn mailer(context: &Context, instrument: String, path: PathBuf) -> Result<(), Ad
             "the server answered something else than asked: use the `tps` it was started with",
         ));
     };
-    file.keep(mailer.expose().as_bytes())?;
+    let remedy = "earlier access has ended all the same: write another mailer where there is room";
+    file.keep_or(mailer.expose().as_bytes(), remedy)?;
     let text = format!(
         "instrument  {instrument}\nmailer      {}\n\n\
          Earlier access has ended. Next: print the mailer, convey it apart from any bundle, and remove the file.\n",

@@ -201,6 +201,7 @@ impl Operator {
                 "the ledger's clock is {ahead} s ahead of this machine's, which was set back; payments keep the time {now} until the machine's clock has come there: check this machine's clock"
             ));
         }
+        messages.extend(self.vru_warning());
         if sets_expire_at <= now.plus(WARN_AHEAD_MS) {
             messages.push(format!("the key sets may be relied upon until {sets_expire_at}: run `tps key reissue`"));
         }

@@ -83,6 +83,13 @@ fn the_line_can_be_under_tls_with_the_servers_certificate() {
     assert!(code == 1 && !said.contains("Welcome"), "{said}");
     assert_eq!(world.call_with(&["--fingerprint", "12"], &credentials).0, 1);
     assert_eq!(world.mailer.call, world.vru_address);
+    // No access ends whose mailer could not say how to call.
+    let certificate = world.path("tps").join("keys/tls-certificate.der");
+    std::fs::rename(&certificate, world.path("aside")).unwrap();
+    let second = world.path("second-mailer");
+    assert!(!world.tps_output(&["vru", "mailer", &world.instrument, second.to_str().unwrap()]).status.success());
+    assert!(!second.exists());
+    assert!(world.call_with(&["--fingerprint", fingerprint], &credentials).1.contains("The balance is"));
 }
 
 #[test]

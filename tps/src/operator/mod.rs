@@ -28,7 +28,6 @@ use crate::config::SettlementConfig;
 use crate::data_directory::{DataDirectory, Realm};
 use crate::desk::clerk::{Clerk, admit};
 use crate::desk::{DeskHandle, Renewals};
-use crate::keys::KeyRing;
 use crate::notary::Notary;
 use crate::pipeline::Engine;
 use crate::settlement::LedgerSettlements;
@@ -58,8 +57,8 @@ pub struct Serving {
     pub listeners: Vec<ListenerView>,
     /// Takes signals for the server as a whole.
     pub signals: tokio::sync::mpsc::UnboundedSender<ServerSignal>,
-    /// Whether the ledger survives a reload.
-    pub durable: bool,
+    /// What a reload would fail on; the server goes on as it is then.
+    pub check_reload: Box<dyn Fn() -> Result<(), AdminError> + Send + Sync>,
 }
 
 /// Carries out the operator's commands.
@@ -210,14 +209,8 @@ impl Operator {
         let serving = self.serving.as_ref().ok_or_else(|| {
             AdminError::new(AdminErrorCode::Unavailable, "no server runs here: start one with `tps serve`")
         })?;
-        if signal == ServerSignal::Reload && !serving.durable {
-            return Err(AdminError::refused(
-                "this server keeps its ledger in memory and would lose it: start another `tps dev`",
-            ));
-        }
         if signal == ServerSignal::Reload {
-            // What a reload would fail on is told now, and the server goes on.
-            KeyRing::load(&self.data)?.engine_keys(self.realm.realm, self.engine.now())?;
+            (serving.check_reload)()?;
         }
         let stopping = || AdminError::new(AdminErrorCode::Unavailable, "the server is already about to stop");
         serving.signals.send(signal).map_err(|_| stopping())?;

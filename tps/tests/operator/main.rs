@@ -14,6 +14,7 @@ mod notarising;
 mod observing;
 mod paying;
 mod protecting;
+mod reloading;
 mod rotating;
 mod serving;
 mod stating;

@@ -14,7 +14,6 @@ use tokio_rustls::TlsAcceptor;
 
 use super::desk::Desk;
 use crate::config::Config;
-use crate::data_directory::DataDirectory;
 use crate::keys::{KeyError, TlsKey};
 use signature::WebhookKey;
 
@@ -49,14 +48,14 @@ pub struct Fronts {
 }
 
 impl Fronts {
-    /// Binds the line at `line` and the webhooks at `webhooks`. Must be called within a tokio runtime.
+    /// Binds the line at `line` and the webhooks, which need their key, at `webhooks`. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`VruError`].
     pub fn bind(
         config: &Config,
         (line, webhooks): (Option<SocketAddr>, Option<SocketAddr>),
-        data: &DataDirectory,
+        webhook_key: Option<WebhookKey>,
         tls: &TlsKey,
     ) -> Result<Self, VruError> {
         let acceptor = if config.vru_tls { Some(tls::acceptor(tls)?) } else { None };
@@ -69,12 +68,9 @@ impl Fronts {
             }
             Err(error) => return Err(error),
         };
-        let webhook = match webhooks {
+        let webhook = match webhooks.zip(webhook_key) {
             None => None,
-            Some(address) => {
-                let key = WebhookKey::load(data)?;
-                Some((bind("vru_http_listen", address)?, key, config.vru_http_url.clone()))
-            }
+            Some((address, key)) => Some((bind("vru_http_listen", address)?, key, config.vru_http_url.clone())),
         };
         Ok(Self { line, webhook })
     }

@@ -20,7 +20,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use protocol::money::Asset;
-use protocol::time::Timestamp;
 
 use crate::admin::views::{ListenerView, Money, StatusWarning};
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
@@ -74,7 +73,7 @@ pub struct Operator {
     serving: Option<Serving>,
     notary: Notary,
     statements: Arc<StatementDesk>,
-    started_at: Timestamp,
+    started: Instant,
     /// Warnings as they were told last, and when that was.
     warned: Mutex<Option<(Instant, Vec<StatusWarning>)>>,
     registrar: Arc<Registrar>,
@@ -92,7 +91,6 @@ impl Operator {
         config: &crate::config::Config,
         serving: Option<Serving>,
     ) -> Self {
-        let started_at = engine.now();
         let vru = Arc::new(VruDesk::start(Arc::clone(&engine), realm.clone(), config.pin_digits));
         let registrar = Arc::new(Registrar::new(Arc::clone(&engine), data.clone(), realm.clone()));
         Self {
@@ -107,7 +105,7 @@ impl Operator {
             serving,
             notary: Notary::default(),
             statements: Arc::default(),
-            started_at,
+            started: Instant::now(),
             warned: Mutex::new(None),
             registrar,
             renewals: config.desk_renewals,

@@ -10,6 +10,7 @@ mod http;
 mod importing;
 mod installing;
 mod judging;
+mod managing;
 mod notarising;
 mod observing;
 mod paying;

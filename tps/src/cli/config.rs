@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Context;
 use super::output::table;
 use crate::admin::AdminError;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, Place};
 use crate::data_directory::DataDirectory;
 use crate::keys::issued;
 use crate::serve;
@@ -40,7 +40,9 @@ fn print(context: &Context, data: &DataDirectory) -> Result<(), AdminError> {
         if !values.contains_key(kind.key) {
             let place = address.map_or_else(|| "off".to_owned(), |address| address.to_string());
             values.insert(kind.key.to_owned(), place.into());
-            origins.insert(kind.key.to_owned(), "derived from `listen`".to_owned());
+            if kind.place != Place::Nowhere {
+                origins.insert(kind.key.to_owned(), "derived from `listen`".to_owned());
+            }
         }
     }
     let origin = |key: &str| origins.get(key).map_or("built in", String::as_str);

@@ -151,6 +151,7 @@ fn a_configuration_is_checked_and_explained_without_starting() {
         ("queue_requests", 500.into(), "TPS_QUEUE_REQUESTS"),
         ("connections_max", 20_000.into(), "built in"),
         ("operations_listen", "127.0.0.1:7001".into(), "derived from `listen`"),
+        ("vru_http_listen", "off".into(), "built in"),
     ] {
         assert_eq!((&printed[key]["value"], &printed[key]["from"]), (&value, &from.into()), "{key}");
     }
@@ -178,7 +179,7 @@ fn top_shows_what_happens_between_two_looks() {
     assert_eq!((&picture["intake"], picture["stages"].as_array().unwrap().len()), (&"open".into(), 7));
     // Standard output is no terminal here.
     let page = text(&tps.run(&["top"]).stdout);
-    for expected in ["intake open", "STAGE", "workers", "taken until durable", "0/s received"] {
+    for expected in ["intake open", "STAGE", "workers", "until durable", "0/s received"] {
         assert!(page.contains(expected), "{page}");
     }
     server.terminate();

@@ -100,6 +100,13 @@ fn the_phone_says_what_is_wrong() {
     assert!(code == 0 && said.ends_with("Goodbye.\n"), "{said}");
     // Whoever hangs up early ends the call, and no telephone speaks like this.
     assert_eq!(world.call_with(&[], &[&world.mailer.number]).0, 0);
+    // Something that listens and is no VRU is told at once.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    std::thread::spawn(move || std::io::Write::write_all(&mut other.accept().unwrap().0, b"220 mail\r\n"));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tps")).args(["vru-phone", &address]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && told.contains("no VRU"), "{told}");
     let (code, said) = world.call_with(&[], &["hello"]);
     assert!(code == 1 && said.contains("cut off"), "{said}");
 }

@@ -163,6 +163,8 @@ pub(super) mod tests {
         };
         let durable =
             Distribution { bounds: vec![1_000, 2_000], counts: vec![0, 1_000 * seconds, 0], sum: 1_500_000 * seconds };
+        let sizes =
+            Distribution { bounds: vec![1, 2], counts: vec![500 * seconds, 500 * seconds, 0], sum: 1_500 * seconds };
         CountersView {
             uptime_ms: 1_000 * seconds,
             last_commit: 50 * seconds,
@@ -172,7 +174,10 @@ pub(super) mod tests {
             intake: "open".to_owned(),
             connections: 7,
             queues: vec![QueueView { name: "workers".to_owned(), length: 3, capacity: 16_384 }],
-            histograms: vec![HistogramView { name: "durable_us".to_owned(), distribution: durable }],
+            histograms: vec![
+                HistogramView { name: "durable_us".to_owned(), distribution: durable },
+                HistogramView { name: "batch_requests".to_owned(), distribution: sizes },
+            ],
             warnings: vec![StatusWarning { message: "the last proof key ends soon".to_owned() }],
         }
     }

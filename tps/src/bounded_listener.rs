@@ -126,4 +126,22 @@ mod tests {
         }
         server.abort();
     }
+
+    #[tokio::test]
+    async fn a_connection_in_use_stays_open() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let idle_time_max = Duration::from_secs(3);
+        let bounded = BoundedListener { idle_time_max, ..BoundedListener::new(listener, 1) };
+        let router = Router::new().route("/", get(async || "here"));
+        let server = tokio::spawn(async move { axum::serve(bounded, router).await });
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < idle_time_max + Duration::from_secs(1) {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            assert!(stream.read(&mut [0; 1_024]).await.unwrap() > 0, "after {:?}", begun.elapsed());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        server.abort();
+    }
 }

@@ -47,8 +47,20 @@ struct OpenCall {
     conversation: Conversation,
     /// What the URL of the next step must hold.
     token: String,
+    times: Times,
+}
+
+#[derive(Clone, Copy)]
+struct Times {
     begun: Instant,
     last_step: Instant,
+}
+
+impl Times {
+    /// Whether a call has been silent for too long, or lasts too long.
+    fn are_over(self, now: Instant) -> bool {
+        now - self.last_step >= IDLE_TIME_MAX || now - self.begun >= CALL_TIME_MAX
+    }
 }
 
 struct Service {
@@ -131,7 +143,7 @@ impl Service {
         let Some(listen) = listen else { return document(hang_up(&turn.say)) };
         let token = hex::encode(token);
         let document = document(gather(&turn.say, listen.keys_max, &format!("{}/vru/step?token={token}", self.url)));
-        let open = OpenCall { conversation, token, begun, last_step: Instant::now() };
+        let open = OpenCall { conversation, token, times: Times { begun, last_step: Instant::now() } };
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(call, open);
         document
     }
@@ -144,7 +156,8 @@ async fn begin(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap
     };
     {
         let mut calls = service.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.retain(|_, call| call.last_step.elapsed() < IDLE_TIME_MAX && call.begun.elapsed() < CALL_TIME_MAX);
+        let now = Instant::now();
+        calls.retain(|_, call| !call.times.are_over(now));
         if calls.contains_key(&parameters.call) {
             return refusal(StatusCode::CONFLICT);
         }
@@ -171,14 +184,12 @@ async fn step(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap,
             _ => None,
         }
     };
-    let Some(mut open) = open.filter(|open| open.last_step.elapsed() < IDLE_TIME_MAX) else {
-        return refusal(StatusCode::CONFLICT);
-    };
-    if open.begun.elapsed() >= CALL_TIME_MAX {
+    let Some(mut open) = open else { return refusal(StatusCode::CONFLICT) };
+    if open.times.are_over(Instant::now()) {
         return document(hang_up(&[Prompt::Goodbye]));
     }
     let turn = open.conversation.keys(&keys).await;
-    service.answer(parameters.call, open.conversation, open.begun, &turn)
+    service.answer(parameters.call, open.conversation, open.times.begun, &turn)
 }
 
 async fn end(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
@@ -253,4 +264,20 @@ fn refusal(status: StatusCode) -> Response {
     let mut response = Response::new(axum::body::Body::empty());
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_ends_after_a_silence_and_after_its_time() {
+        let begun = Instant::now();
+        let over =
+            |last_step: Duration, now: Duration| Times { begun, last_step: begun + last_step }.are_over(begun + now);
+        let moment = Duration::from_millis(1);
+        assert!(!over(Duration::ZERO, IDLE_TIME_MAX - moment) && over(Duration::ZERO, IDLE_TIME_MAX));
+        let late = CALL_TIME_MAX - Duration::from_secs(10);
+        assert!(!over(late, CALL_TIME_MAX - moment) && over(late, CALL_TIME_MAX));
+    }
 }

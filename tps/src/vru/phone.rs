@@ -47,7 +47,7 @@ pub enum PhoneError {
     #[error("the call was cut off: {0}; call again")]
     CutOff(std::io::Error),
     /// The keys cannot be read.
-    #[error("the keys cannot be read: {0}")]
+    #[error("that was not pressed: {0}")]
     Keys(std::io::Error),
 }
 
@@ -137,7 +137,10 @@ pub fn call(
 /// The next line, without its end.
 fn heard(line: &mut BufReader<Box<dyn Line>>) -> std::io::Result<Zeroizing<String>> {
     let mut told = Zeroizing::new(String::with_capacity(256));
-    line.take(LINE_BYTES_MAX).read_line(&mut told)?;
+    line.take(LINE_BYTES_MAX).read_line(&mut told).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => std::io::Error::new(std::io::ErrorKind::TimedOut, "nothing was said in time"),
+        _ => error,
+    })?;
     match told.pop() {
         Some('\n') => Ok(told),
         _ => Err(std::io::ErrorKind::UnexpectedEof.into()),

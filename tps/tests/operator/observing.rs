@@ -76,6 +76,8 @@ fn listeners_follow_the_payments_port_and_keep_theirs() {
     let tps = Installation::new();
     let server = tps.serve(&[]);
     let before = operations(&tps);
+    let started = || sample(&get(before, "/metrics").1, "quittance_tps_start_time_seconds");
+    let first_started = started();
     tps.json(&["reload"]);
     let deadline = Instant::now() + Duration::from_secs(30);
     // The next server, on the same ports.
@@ -86,6 +88,7 @@ fn listeners_follow_the_payments_port_and_keep_theirs() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(get(before, "/live").0, 200);
+    assert_eq!(started(), first_started, "a reload is no start");
     let shown = text(&tps.run(&["status"]).stdout);
     assert!(
         shown.contains(&format!("operations on tcp {before}")) && shown.contains("payments on udp 127.0.0.1"),

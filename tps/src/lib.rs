@@ -12,6 +12,7 @@ pub mod audit;
 #[cfg(feature = "rocksdb")]
 pub mod backup;
 pub mod book;
+mod bounded_listener;
 pub mod cli;
 pub mod config;
 pub mod counters;
@@ -21,6 +22,7 @@ pub mod desk;
 pub mod funding;
 pub mod jobs;
 pub mod keys;
+mod networks;
 pub mod notary;
 pub mod operations;
 pub mod operator;

@@ -63,7 +63,7 @@ impl Bench {
 
     fn attempt(&self, number: AccessNumber, passcode: &Passcode) -> (Outcome, u64) {
         let passcode = passcode.clone();
-        self.desk.ask_blocking(move |office| office.carry_out(Action::Authenticate(number, passcode))).unwrap()
+        self.desk.ask_blocking(move |office| office.carry_out(Action::Authenticate(number, passcode), None)).unwrap()
     }
 
     fn admitted(&self) -> Caller {
@@ -74,7 +74,7 @@ impl Bench {
     }
 
     fn act(&self, action: Action) -> Outcome {
-        self.desk.ask_blocking(move |office| office.carry_out(action)).unwrap().0
+        self.desk.ask_blocking(move |office| office.carry_out(action, None)).unwrap().0
     }
 
     fn pay(&mut self) -> Reason {
@@ -140,7 +140,7 @@ fn an_unknown_number_costs_what_a_wrong_passcode_costs() {
             .desk
             .ask_blocking(move |office| {
                 let begun = thread_cpu();
-                (office.carry_out(Action::Authenticate(number, passcode)), thread_cpu() - begun)
+                (office.carry_out(Action::Authenticate(number, passcode), None), thread_cpu() - begun)
             })
             .unwrap();
         assert!(matches!(outcome, Outcome::Refused));
@@ -166,6 +166,42 @@ fn an_unknown_number_costs_what_a_wrong_passcode_costs() {
         assert_eq!(taken, ATTEMPTS_PER_NUMBER_MAX as usize - before);
         assert!(matches!(bench.attempt(number, &bad).0, Outcome::Busy));
     }
+}
+
+#[test]
+fn whatever_is_wrong_takes_one_commit() {
+    let bench = Bench::new();
+    let bad = wrong(&bench.access.passcode);
+    let commits = |number: AccessNumber| {
+        let before = bench.engine.counters().commits.get();
+        assert!(matches!(bench.attempt(number, &bad).0, Outcome::Refused));
+        bench.engine.counters().commits.get() - before
+    };
+    assert_eq!(commits(unknown()), 1);
+    for _ in 0..PASSCODE_FAILURES_MAX {
+        assert_eq!(commits(bench.access.number), 1);
+    }
+    assert_eq!(commits(bench.access.number), 1, "locked");
+}
+
+// spec: K-126
+#[test]
+fn last_amounts_are_found_far_back_and_without_gaps() {
+    let mut bench = Bench::new();
+    let mut other = customers(&bench.engine, 1_000_000, 1).remove(0);
+    assert_eq!([bench.pay(), bench.pay()], [Reason::Paid; 2]);
+    // More batches in between than the first look back takes in.
+    for _ in 0..70 {
+        let content = other.content(10);
+        let request = other.request(&content);
+        let opened = open(&submit(&bench.engine, &request.bytes), &request.hash, &request.session).unwrap();
+        other.take(&content, &opened.answer);
+    }
+    assert_eq!(bench.pay(), Reason::Paid);
+    let caller = bench.admitted();
+    let Outcome::Amounts(told) = bench.act(Action::ReadAmounts(caller)) else { panic!("amounts") };
+    assert_eq!(told.amounts.iter().map(|past| past.count).collect::<Vec<_>>(), [3, 2, 1]);
+    assert!(!told.more && told.amounts.iter().all(|past| past.paid && past.at.0 > 0));
 }
 
 // spec: K-114
@@ -243,10 +279,10 @@ struct Provider {
 impl Provider {
     fn new(bench: &Bench) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("key");
         let data = tps::data_directory::DataDirectory::at(directory.path());
-        WebhookKey::make(data.vault(), &path).unwrap();
-        let key = || WebhookKey::load(data.vault(), &path).unwrap();
+        std::fs::create_dir(data.keys()).unwrap();
+        WebhookKey::make(&data).unwrap();
+        let key = || WebhookKey::load(&data).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { key: key(), router: router(key(), format!("{URL}/"), Arc::clone(&bench.desk)), runtime }
     }
@@ -306,6 +342,13 @@ fn a_provider_carries_a_call_by_webhooks() {
         document.contains("Goodbye") && document.contains("<Hangup/>") && !document.contains("Gather"),
         "{document}"
     );
+    // A refusal is held back.
+    let (_, document) = provider.post("/vru", "CallSid=CA2");
+    let (_, document) =
+        provider.post(&Provider::action(&document), &format!("CallSid=CA2&Digits={}", unknown().expose()));
+    let asked = std::time::Instant::now();
+    let (_, document) = provider.post(&Provider::action(&document), "CallSid=CA2&Digits=12345678");
+    assert!(document.contains("not right") && asked.elapsed() >= Duration::from_millis(DELAY_FIRST_MS), "{document}");
     for path in ["/vru/step", "/vru/step?token="] {
         assert_eq!(provider.post(path, "CallSid=CA1&Digits=2").0, StatusCode::CONFLICT);
     }

@@ -6,10 +6,10 @@ use serde_json::json;
 use super::Context;
 use super::output::table;
 use crate::admin::AdminError;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, Place};
 use crate::data_directory::DataDirectory;
-use crate::keys::{KeyRing, TlsKey, issued};
-use crate::pipeline::clock::wall_clock;
+use crate::keys::issued;
+use crate::serve;
 
 /// `tps config …`
 #[derive(Debug, Subcommand)]
@@ -30,15 +30,6 @@ impl ConfigCommand {
     }
 }
 
-/// A listener's name, its key and where it would be: `off` where there is none.
-fn listeners(config: &Config) -> Result<Vec<(&'static str, &'static str, String)>, AdminError> {
-    let payments = ("payments", "listen", format!("udp {}", config.listen));
-    let beside = config.listeners()?.into_iter().map(|(kind, address)| {
-        (kind.name, kind.key, address.map_or_else(|| "off".to_owned(), |address| format!("tcp {address}")))
-    });
-    Ok(std::iter::once(payments).chain(beside).collect())
-}
-
 fn print(context: &Context, data: &DataDirectory) -> Result<(), AdminError> {
     let file = data.config_file();
     let config = Config::load(&file, data.realm()?.shards, &Overrides::default())?;
@@ -49,7 +40,9 @@ fn print(context: &Context, data: &DataDirectory) -> Result<(), AdminError> {
         if !values.contains_key(kind.key) {
             let place = address.map_or_else(|| "off".to_owned(), |address| address.to_string());
             values.insert(kind.key.to_owned(), place.into());
-            origins.insert(kind.key.to_owned(), "derived from `listen`".to_owned());
+            if kind.place != Place::Nowhere {
+                origins.insert(kind.key.to_owned(), "derived from `listen`".to_owned());
+            }
         }
     }
     let origin = |key: &str| origins.get(key).map_or("built in", String::as_str);
@@ -62,15 +55,13 @@ fn print(context: &Context, data: &DataDirectory) -> Result<(), AdminError> {
 }
 
 fn check(context: &Context, data: &DataDirectory) -> Result<(), AdminError> {
-    let realm = data.realm()?;
-    let config = Config::load(&data.config_file(), realm.shards, &Overrides::default())?;
-    // The socket's path must not be too long, and the keys be those that a server would start with.
-    data.admin_socket()?;
-    let ring = KeyRing::load(data)?;
-    ring.engine_keys(realm.realm, wall_clock())?;
-    TlsKey::load(data)?;
+    let (listen, listeners) = serve::check(data, &data.realm()?)?;
     let sets = issued(data)?;
-    let places = listeners(&config)?;
+    let payments = ("payments", "listen", format!("udp {listen}"));
+    let beside = listeners.into_iter().map(|(kind, address)| {
+        (kind.name, kind.key, address.map_or_else(|| "off".to_owned(), |address| format!("tcp {address}")))
+    });
+    let places: Vec<_> = std::iter::once(payments).chain(beside).collect();
     let told: Vec<_> =
         places.iter().map(|(name, key, place)| json!({ "name": name, "key": key, "place": place })).collect();
     let mut rows = vec![["LISTENER", "PLACE", "KEY"].map(str::to_owned).to_vec()];

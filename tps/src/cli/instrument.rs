@@ -174,9 +174,12 @@ fn enrol(context: &Context, request: AdminRequest, path: PathBuf, sheet: Option<
         ));
     };
     let bytes = Zeroizing::new(hex::decode(bundle.expose()).map_err(|error| AdminError::bad_input(error.to_string()))?);
-    file.keep(&bytes)?;
+    let remedy =
+        format!("{instrument} is enrolled, but cannot be activated: revoke it, and enrol another where there is room");
+    file.keep_or(&bytes, &remedy)?;
     if let (Some(sheet_file), Some(mailer)) = (sheet_file, &mailer) {
-        sheet_file.keep(mailer.expose().as_bytes())?;
+        let remedy = format!("the instrument is enrolled: write its mailer with `tps vru mailer {instrument} FILE`");
+        sheet_file.keep_or(mailer.expose().as_bytes(), &remedy)?;
     }
     let told = json!({
         "result": "enrolled", "instrument": instrument, "account": account, "bundle": path, "expires_at_ms": expires_at_ms,

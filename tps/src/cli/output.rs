@@ -342,6 +342,11 @@ impl NewFile {
         self.kept = true;
         Ok(())
     }
+
+    /// The same; where it fails, `remedy` says what became of what the file was for, and what to do.
+    pub(super) fn keep_or(self, bytes: &[u8], remedy: &str) -> Result<(), AdminError> {
+        self.keep(bytes).map_err(|error| AdminError { message: format!("{}; {remedy}", error.message), ..error })
+    }
 }
 
 impl Drop for NewFile {

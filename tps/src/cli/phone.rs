@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::admin::{AdminError, AdminErrorCode};
 use crate::vru::VRU_PORT;
+use crate::vru::conversation::Conversation;
 use crate::vru::phone::{PhoneError, call, dial};
 
 /// `tps vru-phone`.
@@ -38,14 +39,35 @@ impl VruPhone {
             let mut out = std::io::stdout().lock();
             let _ = out.write_all(sentence.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
         };
-        call(line, say, |hidden, _| if given { Ok(digits.next()) } else { pressed(hidden) })?;
+        call(line, say, |hidden, _| if given { digits.next().map(checked).transpose() } else { pressed(hidden) })?;
         Ok(())
     }
 }
 
-/// A line of keys from the terminal or from standard input; `None` at its end.
+/// What keys there are, for people.
+const WRONG_KEYS: &str = "keys are 0 to 9, * and #, at most 32 at a time";
+
+fn checked(keys: Zeroizing<String>) -> std::io::Result<Zeroizing<String>> {
+    match Conversation::parse(keys.trim()) {
+        Some(_) => Ok(keys),
+        None => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, WRONG_KEYS)),
+    }
+}
+
+/// A line of keys from the terminal or from standard input; `None` at its end. Whoever mistypes at a terminal may type again.
 fn pressed(hidden: bool) -> std::io::Result<Option<Zeroizing<String>>> {
-    if hidden && std::io::stdin().is_terminal() {
+    let terminal = std::io::stdin().is_terminal();
+    while let Some(keys) = typed(hidden && terminal)? {
+        match checked(keys) {
+            Err(error) if terminal => eprintln!("({error})"),
+            checked => return checked.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+fn typed(hidden: bool) -> std::io::Result<Option<Zeroizing<String>>> {
+    if hidden {
         return rpassword::prompt_password("").map(|keys| Some(Zeroizing::new(keys)));
     }
     let mut keys = Zeroizing::new(String::with_capacity(64));

@@ -14,7 +14,7 @@ use crate::config::{LogFormat, Overrides};
 use crate::data_directory::RealmAsset;
 use crate::operator::installation::{self, InstallError, InstallOptions, install_protected};
 use crate::pipeline::clock::wall_clock;
-use crate::serve::{self, ServeError, ServeOptions, start_logging};
+use crate::serve::{self, ServeOptions, start_logging};
 
 /// What is fixed for ever.
 #[derive(Debug, Args)]
@@ -139,20 +139,6 @@ impl ServerFlags {
     }
 }
 
-fn serve_error(error: ServeError) -> AdminError {
-    let code = match &error {
-        ServeError::Config(_) => AdminErrorCode::BadInput,
-        ServeError::Keys(_) => AdminErrorCode::Keys,
-        ServeError::Receive(_)
-        | ServeError::Operations(_)
-        | ServeError::Desk(_)
-        | ServeError::System(_)
-        | ServeError::Unfinished => AdminErrorCode::Unavailable,
-        _ => AdminErrorCode::Store,
-    };
-    AdminError::new(code, error.to_string())
-}
-
 /// `tps serve`.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -162,7 +148,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, context: &Context) -> Result<(), AdminError> {
-        serve::serve(&context.data()?, self.flags.options(), start_logging).map_err(serve_error)
+        Ok(serve::serve(&context.data()?, self.flags.options(), start_logging)?)
     }
 }
 
@@ -179,7 +165,7 @@ impl Dev {
     pub(super) fn run(self, context: &Context) -> Result<(), AdminError> {
         // TPS_DATA names a real TPS; a throw-away one comes near it only if the command line says so.
         let data = context.data.as_deref();
-        serve::dev(data, &self.fixed.options(), self.flags.options(), start_logging).map_err(serve_error)
+        Ok(serve::dev(data, &self.fixed.options(), self.flags.options(), start_logging)?)
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::output::{NewFile, facts};
 use super::{Context, backend};
@@ -61,7 +60,8 @@ fn mailer(context: &Context, instrument: String, path: PathBuf) -> Result<(), Ad
             "the server answered something else than asked: use the `tps` it was started with",
         ));
     };
-    file.keep(mailer.expose().as_bytes())?;
+    let remedy = "earlier access has ended all the same: write another mailer where there is room";
+    file.keep_or(mailer.expose().as_bytes(), remedy)?;
     let text = format!(
         "instrument  {instrument}\nmailer      {}\n\n\
          Earlier access has ended. Next: print the mailer, convey it apart from any bundle, and remove the file.\n",
@@ -76,16 +76,16 @@ fn webhook_key(context: &Context, replace: bool) -> Result<(), AdminError> {
     let path = key_file(&data);
     if path.exists() && !replace {
         return Err(AdminError::bad_input(format!(
-            "{} is there already; nothing was changed: the provider has it, or --replace it",
+            "{} is there already; nothing was changed: give the provider that one, or --replace it",
             path.display()
         )));
     }
-    let key = WebhookKey::make(data.vault(), &path)?;
-    let text = Zeroizing::new(format!(
-        "key  {}\nfile {}\n\nNext: give the key to the provider, set `vru_http_listen` and `vru_http_url` in tps.toml, then `tps reload`.\n",
+    let key = WebhookKey::make(&data)?;
+    let text = format!(
+        "key   {}\nfile  {}\n\nNext: give the provider the key, set `vru_http_listen` and `vru_http_url` in tps.toml, then `tps reload`.\n",
         *key,
         path.display()
-    ));
+    );
     context.output.told(&json!({ "result": "webhook-key", "key": *key, "file": path }), &text);
     Ok(())
 }

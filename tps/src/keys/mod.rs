@@ -4,12 +4,12 @@
 //! `reissue` need it.
 
 mod file;
+pub(crate) mod raw;
 mod rotate;
 mod secret;
 mod sets;
 mod tls;
 mod vault;
-mod whole;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::KeyError;
+use super::{KeyError, raw};
 use crate::data_directory::{DataDirectory, read_private, write_private};
 
 /// The name in the certificate; clients pin the whole certificate, so the name says nothing about addresses.
@@ -50,7 +50,7 @@ impl TlsKey {
     /// [`KeyError`].
     pub fn save(&self, data: &DataDirectory) -> Result<(), KeyError> {
         let keys = data.keys();
-        data.vault().write(&private_key_path(&keys), &self.private_key_pkcs8_der)?;
+        raw::write(data.vault(), &private_key_path(&keys), &self.private_key_pkcs8_der)?;
         Ok(write_private(&keys.join("tls-certificate.der"), &self.certificate_der)?)
     }
 
@@ -60,13 +60,13 @@ impl TlsKey {
     /// [`KeyError`].
     pub fn load(data: &DataDirectory) -> Result<Self, KeyError> {
         let keys = data.keys();
-        let private_key_pkcs8_der = data.vault().read(&private_key_path(&keys))?;
+        let private_key_pkcs8_der = raw::read(data.vault(), &private_key_path(&keys))?;
         Ok(Self { certificate_der: load_certificate(&keys)?, private_key_pkcs8_der })
     }
 }
 
 /// Where the secret key lies.
-fn private_key_path(keys: &Path) -> PathBuf {
+pub(super) fn private_key_path(keys: &Path) -> PathBuf {
     keys.join("tls-key.der")
 }
 

@@ -15,7 +15,7 @@ use age::secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::secret::{self, KeySecret, SecretKind};
-use super::{KeyError, file::KeyFile};
+use super::{KeyError, file::KeyFile, raw};
 use crate::config::SecretFiles;
 use crate::data_directory::{DataError, FORMAT, hold_directory, read_private, unfinished, write_private};
 
@@ -233,7 +233,11 @@ impl Vault {
                 replaced.push(path);
             }
         }
-        replaced.extend(super::whole::protect(&self.keys, self)?);
+        for path in raw::files(&self.keys) {
+            if raw::protect(self, &path)? {
+                replaced.push(path);
+            }
+        }
         for path in self.entries()?.iter().filter(|path| path.extension().is_some_and(|end| end == "new")) {
             remove(path)?;
         }
@@ -255,7 +259,11 @@ impl Vault {
                 replaced.push(path);
             }
         }
-        replaced.extend(super::whole::unprotect(&self.keys, self)?);
+        for path in raw::files(&self.keys) {
+            if raw::unprotect(self, &path)? {
+                replaced.push(path);
+            }
+        }
         if self.is_protected() {
             std::fs::remove_file(self.path()).map_err(DataError::system("remove", &self.path()))?;
             crate::data_directory::sync_directory(&self.keys).map_err(DataError::system("write into", &self.keys))?;

@@ -13,9 +13,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::listener::BoundedListener;
 use super::{Observation, metrics};
+use crate::bounded_listener::BoundedListener;
 
+/// Connections at a time. Two collectors and a few people need no more.
+const CONNECTIONS_MAX: usize = 32;
 /// How long answers under way may take once the server ends.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -65,8 +67,8 @@ impl OperationsListener {
         let graceful = async move {
             let _ = ended.wait_for(|ended| *ended).await.map(drop);
         };
-        let server =
-            axum::serve(BoundedListener::new(self.listener), router(observation)).with_graceful_shutdown(graceful);
+        let listener = BoundedListener::new(self.listener, CONNECTIONS_MAX);
+        let server = axum::serve(listener, router(observation)).with_graceful_shutdown(graceful);
         let mut end = end;
         tokio::select! {
             _ = server => {}

@@ -6,12 +6,11 @@
 
 mod http;
 mod key_times;
-mod listener;
 mod metrics;
 pub mod progress;
 mod readiness;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use protocol::ids::RealmId;
@@ -59,7 +58,9 @@ impl Observation {
     /// [`KeyError`] where the key files cannot be read.
     pub fn new(engine: Arc<Engine>, constants: Constants, stopping: watch::Receiver<bool>) -> Result<Self, KeyError> {
         let keys = Mutex::new(KeyTimes::load(&constants.data)?);
-        let started_at = engine.now();
+        // That of the process: who reloads does not start again and again.
+        static STARTED_AT: OnceLock<Timestamp> = OnceLock::new();
+        let started_at = *STARTED_AT.get_or_init(|| engine.now());
         Ok(Self { engine, constants, started_at, stopping, progress: Progress::starting(), keys })
     }
 

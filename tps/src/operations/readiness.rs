@@ -49,6 +49,8 @@ mod tests {
         let keys = KeyTimes::of(&[(KeyRole::Session, 10, 20), (KeyRole::Session, 15, 30), (KeyRole::Proof, 0, 25)]);
         let at = |intake, stopping, stuck, now| obstacles(intake, stopping, stuck, &keys, Timestamp(now));
         assert_eq!(at(Intake::Open, false, false, 22), []);
+        assert_eq!(at(Intake::Open, false, false, 10), [], "from the first moment of a key");
+        assert_eq!(at(Intake::Open, false, false, 25), [], "to the last one");
         assert_eq!(at(Intake::Open, true, false, 22), [Obstacle::Draining]);
         assert_eq!(at(Intake::Draining, false, false, 22), [Obstacle::Draining]);
         assert_eq!(at(Intake::DiskLow, false, true, 22), [Obstacle::DiskLow, Obstacle::Stuck]);

@@ -180,9 +180,7 @@ impl Operator {
             return Err(AdminError::bad_input(format!("a bundle is valid for at most {BUNDLE_DAYS_MAX} days")));
         }
         let limits = self.limits(limits, account.asset)?;
-        if mailer {
-            self.check_mailer()?;
-        }
+        let how = mailer.then(|| self.how_to_call()).transpose()?;
         let addresses = self.bundle_addresses(addresses)?;
         let now = self.engine.now();
         let (key_set, pinned) = load_key_set(&self.data, &self.realm, Audience::Customer, now)?;
@@ -210,11 +208,12 @@ impl Operator {
         let bytes = zeroize::Zeroizing::new(bundle.encode());
         let bundle = Secret::new(hex::encode(&bytes));
         let order = Order::Enrol { id, account: account.id, label: label.clone(), limits, code_hash, expires_at };
-        let mailer = if mailer {
-            Some(self.mailer(&label, self.ask_vru(move |office| office.enrol(id, order))?)?)
-        } else {
-            self.engine.order(id.shard_key(), order)?;
-            None
+        let mailer = match how {
+            Some(how) => Some(how.mailer(&label, &self.ask_vru(move |office| office.enrol(id, order))?)),
+            None => {
+                self.engine.order(id.shard_key(), order)?;
+                None
+            }
         };
         Ok(AdminResponse::Enrolled { instrument: id, account: account.id, bundle, expires_at_ms: expires_at, mailer })
     }

@@ -20,7 +20,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use protocol::money::Asset;
-use protocol::time::Timestamp;
 
 use crate::admin::views::{ListenerView, Money, StatusWarning};
 use crate::admin::{AdminError, AdminErrorCode, AdminRequest, AdminResponse};
@@ -28,7 +27,6 @@ use crate::config::SettlementConfig;
 use crate::data_directory::{DataDirectory, Realm};
 use crate::desk::clerk::{Clerk, admit};
 use crate::desk::{DeskHandle, Renewals};
-use crate::keys::KeyRing;
 use crate::notary::Notary;
 use crate::pipeline::Engine;
 use crate::settlement::LedgerSettlements;
@@ -58,8 +56,8 @@ pub struct Serving {
     pub listeners: Vec<ListenerView>,
     /// Takes signals for the server as a whole.
     pub signals: tokio::sync::mpsc::UnboundedSender<ServerSignal>,
-    /// Whether the ledger survives a reload.
-    pub durable: bool,
+    /// What a reload would fail on; the server goes on as it is then.
+    pub check_reload: Box<dyn Fn() -> Result<(), AdminError> + Send + Sync>,
 }
 
 /// Carries out the operator's commands.
@@ -75,7 +73,7 @@ pub struct Operator {
     serving: Option<Serving>,
     notary: Notary,
     statements: Arc<StatementDesk>,
-    started_at: Timestamp,
+    started: Instant,
     /// Warnings as they were told last, and when that was.
     warned: Mutex<Option<(Instant, Vec<StatusWarning>)>>,
     registrar: Arc<Registrar>,
@@ -93,7 +91,6 @@ impl Operator {
         config: &crate::config::Config,
         serving: Option<Serving>,
     ) -> Self {
-        let started_at = engine.now();
         let vru = Arc::new(VruDesk::start(Arc::clone(&engine), realm.clone(), config.pin_digits));
         let registrar = Arc::new(Registrar::new(Arc::clone(&engine), data.clone(), realm.clone()));
         Self {
@@ -108,7 +105,7 @@ impl Operator {
             serving,
             notary: Notary::default(),
             statements: Arc::default(),
-            started_at,
+            started: Instant::now(),
             warned: Mutex::new(None),
             registrar,
             renewals: config.desk_renewals,
@@ -210,14 +207,8 @@ impl Operator {
         let serving = self.serving.as_ref().ok_or_else(|| {
             AdminError::new(AdminErrorCode::Unavailable, "no server runs here: start one with `tps serve`")
         })?;
-        if signal == ServerSignal::Reload && !serving.durable {
-            return Err(AdminError::refused(
-                "this server keeps its ledger in memory and would lose it: start another `tps dev`",
-            ));
-        }
         if signal == ServerSignal::Reload {
-            // What a reload would fail on is told now, and the server goes on.
-            KeyRing::load(&self.data)?.engine_keys(self.realm.realm, self.engine.now())?;
+            (serving.check_reload)()?;
         }
         let stopping = || AdminError::new(AdminErrorCode::Unavailable, "the server is already about to stop");
         serving.signals.send(signal).map_err(|_| stopping())?;

@@ -84,7 +84,7 @@ impl Operator {
             listeners: self.serving.as_ref().map(|serving| serving.listeners.clone()).unwrap_or_default(),
             intake: self.engine.intake().name().to_owned(),
             clock_ms: now,
-            uptime_ms: now.since(self.started_at),
+            uptime_ms: self.uptime_ms(),
             last_commit: reader.last_commit()?,
             disk_free_bytes: reader.free_bytes(),
             shards: self.realm.shards,
@@ -102,7 +102,7 @@ impl Operator {
 
     pub(super) fn counted(&self) -> Result<AdminResponse, AdminError> {
         Ok(AdminResponse::Counters(CountersView {
-            uptime_ms: self.engine.now().since(self.started_at),
+            uptime_ms: self.uptime_ms(),
             last_commit: self.engine.reader().last_commit()?,
             counters: self.counters(),
             cpu_us: process_cpu_us(),
@@ -113,6 +113,11 @@ impl Operator {
             histograms: self.histograms(),
             warnings: self.recent_warnings(),
         }))
+    }
+
+    /// By the machine's clock that nobody sets: the ledger's may stand still for hours.
+    fn uptime_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn queues(&self) -> Vec<QueueView> {
@@ -201,6 +206,7 @@ impl Operator {
                 "the ledger's clock is {ahead} s ahead of this machine's, which was set back; payments keep the time {now} until the machine's clock has come there: check this machine's clock"
             ));
         }
+        messages.extend(self.vru_warning());
         if sets_expire_at <= now.plus(WARN_AHEAD_MS) {
             messages.push(format!("the key sets may be relied upon until {sets_expire_at}: run `tps key reissue`"));
         }

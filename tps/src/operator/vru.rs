@@ -29,6 +29,19 @@ impl VruSettings {
     }
 }
 
+/// How customers call the VRU.
+pub(super) struct HowToCall {
+    call: String,
+    fingerprint: Option<String>,
+}
+
+impl HowToCall {
+    /// The sheet for new credentials.
+    pub(super) fn mailer(&self, label: &str, access: &NewAccess) -> Secret {
+        Secret::new(mailer::text(label, &self.call, self.fingerprint.as_deref(), access).to_string())
+    }
+}
+
 impl From<OfficeError> for AdminError {
     fn from(error: OfficeError) -> Self {
         let code = match error {
@@ -48,10 +61,10 @@ impl Operator {
             VruRequest::Mailer { instrument } => {
                 let (record, ..) = self.instrument(&instrument)?;
                 let id = record.id;
-                // Before anything ends: a mailer that says where to call can be written.
-                self.call_text()?;
+                // Before anything ends: a mailer can be written.
+                let how = self.how_to_call()?;
                 let access = self.ask_vru(move |office| office.new_access(id))?;
-                Ok(AdminResponse::Mailer { instrument: id, mailer: self.mailer(&record.label, access)? })
+                Ok(AdminResponse::Mailer { instrument: id, mailer: how.mailer(&record.label, &access) })
             }
             VruRequest::Show { instrument } => self.access(&instrument, |office, id| office.access(id)),
             VruRequest::Unlock { instrument } => self.access(&instrument, Office::unlock),
@@ -84,6 +97,18 @@ impl Operator {
         Ok(self.vru.ask_blocking(work).ok_or_else(busy)??)
     }
 
+    /// What the operator should know of the VRU: it does without a place that nobody chose.
+    pub(super) fn vru_warning(&self) -> Option<String> {
+        let (serving, place) = (self.serving.as_ref()?, self.vru_settings.listen?);
+        let missing = serving.listeners.iter().all(|listener| listener.name != VRU.name);
+        missing.then(|| {
+            format!(
+                "the VRU takes no calls, because something else has TCP {place}: free it and run `tps reload`, or set \
+                 `vru_listen` in tps.toml to another address or to off"
+            )
+        })
+    }
+
     /// What customers call.
     fn call_text(&self) -> Result<String, AdminError> {
         if !self.vru_settings.public_address.is_empty() {
@@ -102,19 +127,11 @@ impl Operator {
         }
     }
 
-    /// The sheet for new credentials.
-    pub(super) fn mailer(&self, label: &str, access: NewAccess) -> Result<Secret, AdminError> {
+    /// What a mailer says of how to call; asked before anything is enrolled or ends.
+    pub(super) fn how_to_call(&self) -> Result<HowToCall, AdminError> {
         let call = self.call_text()?;
-        let fingerprint = match self.vru_settings.tls {
-            true => Some(fingerprint(&load_certificate(&self.data.keys())?)),
-            false => None,
-        };
-        Ok(Secret::new(mailer::text(label, &call, fingerprint.as_deref(), &access).to_string()))
-    }
-
-    /// Whether a mailer can be written; asked before anything is enrolled.
-    pub(super) fn check_mailer(&self) -> Result<(), AdminError> {
-        self.call_text().map(drop)
+        let certificate = self.vru_settings.tls.then(|| load_certificate(&self.data.keys())).transpose()?;
+        Ok(HowToCall { call, fingerprint: certificate.map(|certificate| fingerprint(&certificate)) })
     }
 
     fn access(

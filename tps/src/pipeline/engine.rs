@@ -238,6 +238,12 @@ impl Engine {
         self.shared.state.store(state as u8, Ordering::Relaxed);
     }
 
+    /// Changes the intake from one state to another; in a third one it stays, so that one who drains is not overruled.
+    pub fn change_intake(&self, from: Intake, to: Intake) -> bool {
+        let changed = self.shared.state.compare_exchange(from as u8, to as u8, Ordering::Relaxed, Ordering::Relaxed);
+        changed.is_ok()
+    }
+
     /// Whether new requests are taken.
     pub fn intake(&self) -> Intake {
         match self.shared.state.load(Ordering::Relaxed) {

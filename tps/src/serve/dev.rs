@@ -53,7 +53,7 @@ pub fn dev(
     let realm = fill(&path, install, wall_clock())?;
     let data = DataDirectory::at(&path);
     options.overrides.listen.get_or_insert(LISTEN);
-    let loaded = Loaded::from(&data, &realm, &options)?;
+    let loaded = Loaded::from(&data, &realm, &options.overrides)?;
     log(&loaded.config);
     let store = Box::new(MemoryStore::new(genesis(&realm)));
     let announce = Announce::ReadyAnd(Box::new(move |_| next_steps(&path)));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::ids::{KeyId, RealmId};
+use protocol::ids::KeyId;
 use protocol::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 
@@ -28,7 +28,6 @@ pub(super) struct Watched {
     pub(super) engine: Arc<Engine>,
     pub(super) observation: Arc<Observation>,
     pub(super) data: DataDirectory,
-    pub(super) realm: RealmId,
     pub(super) disk_low_bytes: u64,
     /// The keys that the engine was started with.
     pub(super) in_force: Vec<KeyId>,
@@ -62,7 +61,7 @@ pub(super) async fn run(watched: Watched, mut stop: watch::Receiver<bool>) {
         if let Some(signals) = &watched.signals
             && keys_changed(&watched)
         {
-            tracing::info!("the keys in force have changed; the server takes them anew");
+            tracing::info!("the keys in force have changed; the server takes them anew if it can");
             let _ = signals.send(ServerSignal::Reload);
         }
     }
@@ -70,33 +69,35 @@ pub(super) async fn run(watched: Watched, mut stop: watch::Receiver<bool>) {
 
 /// Money must not move for proofs that no merchant accepts. Only a reload, with a new key, opens the intake again.
 fn stop_payments(engine: &Engine) {
-    if matches!(engine.intake(), Intake::Open | Intake::DiskLow) {
+    let now = engine.intake();
+    if matches!(now, Intake::Open | Intake::DiskLow) && engine.change_intake(now, Intake::NoProofKey) {
         tracing::error!("the proof key's time is over: payments are refused until `tps key rotate proof --at-once`");
-        engine.set_intake(Intake::NoProofKey);
         super::notify::status("The proof key's time is over: payments are refused");
     }
 }
 
 fn look_at_disk(engine: &Engine, low_bytes: u64) {
-    let Some(free_bytes) = engine.reader().free_bytes() else { return };
+    let (Some(free_bytes), now) = (engine.reader().free_bytes(), engine.intake()) else { return };
+    if let Some((next, words)) = next_intake(now, free_bytes, low_bytes)
+        && engine.change_intake(now, next)
+    {
+        tracing::warn!(free_bytes, low_bytes, "{words}");
+        super::notify::status(words);
+    }
+}
+
+/// Which state of the intake follows from so much space; `None` where it stays as it is.
+fn next_intake(now: Intake, free_bytes: u64, low_bytes: u64) -> Option<(Intake, &'static str)> {
     // A little more than the threshold before payments go on, so that they do not come and go.
     let enough_bytes = low_bytes.saturating_add(low_bytes / 8);
-    match engine.intake() {
+    match now {
         Intake::Open if free_bytes < low_bytes => {
-            tracing::error!(
-                free_bytes,
-                low_bytes,
-                "too little disk space: new payments are refused until there is more"
-            );
-            engine.set_intake(Intake::DiskLow);
-            super::notify::status("Too little disk space: new payments are refused");
+            Some((Intake::DiskLow, "too little disk space: new payments are refused until there is more"))
         }
         Intake::DiskLow if free_bytes >= enough_bytes => {
-            tracing::info!(free_bytes, "there is disk space again: payments go on");
-            engine.set_intake(Intake::Open);
-            super::notify::status("There is disk space again: payments go on");
+            Some((Intake::Open, "there is disk space again: payments go on"))
         }
-        _ => {}
+        _ => None,
     }
 }
 
@@ -109,17 +110,7 @@ fn keys_changed(watched: &Watched) -> bool {
             let usable = [protocol::key_set::KeyRole::Session, protocol::key_set::KeyRole::Proof]
                 .into_iter()
                 .all(|role| ring.current(role, now).is_some());
-            if !usable || in_force == watched.in_force {
-                return false;
-            }
-            // A server that cannot open its new keys goes on with the old ones, too.
-            match ring.engine_keys(watched.realm, now) {
-                Ok(_) => true,
-                Err(error) => {
-                    tracing::error!(%error, "the new keys cannot be opened; the server goes on with the keys it has");
-                    false
-                }
-            }
+            usable && in_force != watched.in_force
         }
         Err(error) => {
             tracing::error!(%error, "the key files cannot be read; the server goes on with the keys it has");
@@ -131,4 +122,21 @@ fn keys_changed(watched: &Watched) -> bool {
 /// Returns once `stop` is true.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await.map(drop);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payments_stop_at_the_threshold_and_go_on_a_little_above_it() {
+        let next = |now, free_bytes| next_intake(now, free_bytes, 800).map(|(next, _)| next);
+        assert_eq!((next(Intake::Open, 800), next(Intake::Open, 799)), (None, Some(Intake::DiskLow)));
+        assert_eq!((next(Intake::DiskLow, 899), next(Intake::DiskLow, 900)), (None, Some(Intake::Open)));
+        assert_eq!(
+            (next(Intake::Draining, 0), next(Intake::Draining, u64::MAX)),
+            (None, None),
+            "a drain is not undone"
+        );
+    }
 }

@@ -1,88 +1,49 @@
 //! A serving process: engine, listener, admin socket, and what watches over them.
 
 mod dev;
+mod error;
 mod housekeeping;
+mod loaded;
 mod notify;
 mod probing;
+mod signals;
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::key_set::{Audience, KeyRole};
-use protocol::time::Timestamp;
+use protocol::key_set::Audience;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::admin::AdminError;
 use crate::admin::server::AdminSocket;
 use crate::admin::views::ListenerView;
-use crate::config::{Config, ConfigError, DESK, LogFormat, OPERATIONS, Overrides, PlacedListener, VRU, VRU_WEBHOOKS};
-use crate::data_directory::{DataDirectory, DataError, Realm};
+use crate::config::{Config, DESK, LogFormat, OPERATIONS, Overrides, VRU, VRU_WEBHOOKS};
+use crate::data_directory::{DataDirectory, Realm};
 use crate::desk::Desk;
 use crate::desk::listener::{DeskListenError, DeskListener};
 use crate::funding::{Folder, FundingJob};
 use crate::jobs::deferred::DeferredVerification;
 use crate::jobs::{Job, Jobs};
-use crate::keys::{KeyError, KeyRing, TlsKey, key_set_path};
+use crate::keys::{TlsKey, key_set_path};
 use crate::operations::progress::STUCK_AFTER;
-use crate::operations::{Constants, Observation, OperationsError, OperationsListener};
+use crate::operations::{Constants, Observation, OperationsListener};
 use crate::operator::installation::{InstallError, open_ledger};
-use crate::operator::{Operator, ServerSignal, Serving};
-use crate::pipeline::clock::wall_clock;
-use crate::pipeline::{Engine, EngineKeys, ThreadClock};
-use crate::receive::{Listener, ReceiveConfig, ReceiveError};
-use crate::settlement::SettlementJob;
+use crate::operator::{Operator, Serving};
+use crate::pipeline::{Engine, ThreadClock};
+use crate::receive::{Listener, ReceiveConfig};
+use crate::settlement::{Settings, SettlementJob};
 use crate::statement::{StatementDesk, StatementJob};
 use crate::store::{Store, StoreError};
-use crate::vru::fronts::{Fronts, VruError};
+use crate::vru::fronts::Fronts;
+use loaded::{Bound, Loaded};
+use signals::{End, UnixSignals};
 
 pub use dev::dev;
-
-/// Why a server did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// Files.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// Configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Keys.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-    /// The database.
-    #[error(transparent)]
-    Ledger(#[from] InstallError),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The listener.
-    #[error(transparent)]
-    Receive(#[from] ReceiveError),
-    /// A job of the server cannot begin.
-    #[error(transparent)]
-    Job(#[from] crate::admin::AdminError),
-    /// The listener for operators' programs.
-    #[error(transparent)]
-    Operations(#[from] OperationsError),
-    /// The VRU.
-    #[error(transparent)]
-    Vru(#[from] VruError),
-    /// Database and `realm.toml` do not belong together.
-    #[error("the database belongs to another TPS than realm.toml: restore both from one backup")]
-    OtherRealm,
-    /// The desk's listener.
-    #[error(transparent)]
-    Desk(#[from] DeskListenError),
-    /// The system gave no runtime or thread.
-    #[error("the system refused what the server needs: {0}")]
-    System(#[from] std::io::Error),
-    /// Something still used the engine when it should have ended.
-    #[error("the server could not end in order; everything that was answered is durable")]
-    Unfinished,
-}
+pub use error::ServeError;
+pub use loaded::check;
 
 /// How to serve, apart from the directory.
 #[derive(Debug, Clone, Default)]
@@ -93,73 +54,13 @@ pub struct ServeOptions {
     pub frames: bool,
 }
 
-/// What is read from the directory at every start.
-struct Loaded {
-    config: Config,
-    listeners: Vec<PlacedListener>,
-    keys: EngineKeys,
-    tls: TlsKey,
-    in_force: Vec<protocol::ids::KeyId>,
-    proof_key_until: Timestamp,
-}
-
-impl Loaded {
-    fn from(data: &DataDirectory, realm: &Realm, options: &ServeOptions) -> Result<Self, ServeError> {
-        let config = Config::load(&data.config_file(), realm.shards, &options.overrides)?;
-        let ring = KeyRing::load(data)?;
-        let now = wall_clock();
-        let keys = ring.engine_keys(realm.realm, now)?;
-        let proof_key_until = ring.current(KeyRole::Proof, now).map_or(now, |key| key.valid_until);
-        let listeners = config.listeners()?;
-        Ok(Self { config, listeners, keys, tls: TlsKey::load(data)?, in_force: ring.in_force(now), proof_key_until })
-    }
-
-    /// Takes the keys that are in force at the ledger's time where that is ahead of the machine's: it is the time of batches.
-    fn at_ledger_time(&mut self, data: &DataDirectory, realm: &Realm, ledger: Timestamp) -> Result<(), KeyError> {
-        if ledger > wall_clock() {
-            let ring = KeyRing::load(data)?;
-            self.keys = ring.engine_keys(realm.realm, ledger)?;
-            self.proof_key_until = ring.current(KeyRole::Proof, ledger).map_or(ledger, |key| key.valid_until);
-            self.in_force = ring.in_force(ledger);
-        }
-        Ok(())
-    }
-
-    /// Takes the ports again that the system chose before.
-    fn listen_again(&mut self, bound: &Bound) {
-        if self.config.listen.port() == 0 {
-            self.config.listen = bound.listen;
-        }
-        for (kind, address) in &mut self.listeners {
-            if let Some(address) = address
-                && address.port() == 0
-                && let Some(before) = bound.listeners.iter().find(|listener| listener.name == kind.name)
-            {
-                address.set_port(before.address.port());
-            }
-        }
-    }
-
-    fn listener(&self, name: &str) -> Option<SocketAddr> {
-        self.listeners.iter().find(|(kind, _)| kind.name == name)?.1
-    }
-}
-
-/// Where a server listens, with the real ports.
-struct Bound {
-    /// For payments.
-    listen: SocketAddr,
-    /// For payments and everything else.
-    listeners: Vec<ListenerView>,
-}
-
 /// Serves the TPS in `data` until it is told to stop. `log` is called once with the configuration, before anything happens.
 ///
 /// # Errors
 /// [`ServeError`].
 pub fn serve(data: &DataDirectory, options: ServeOptions, log: impl FnOnce(&Config)) -> Result<(), ServeError> {
     let realm = data.realm()?;
-    let mut loaded = Loaded::from(data, &realm, &options)?;
+    let mut loaded = Loaded::from(data, &realm, &options.overrides)?;
     data.vault().stop_prompting();
     log(&loaded.config);
     let mut announce = Announce::Ready;
@@ -167,15 +68,16 @@ pub fn serve(data: &DataDirectory, options: ServeOptions, log: impl FnOnce(&Conf
     loop {
         let store = open_patiently(data)?;
         loaded.at_ledger_time(data, &realm, store.reader().clock()?)?;
-        let (bound, signal) = run(data, &realm, loaded, store, &options, true, &announce, &mut caught)?;
-        if signal == ServerSignal::Stop {
-            return Ok(());
-        }
-        loaded = Loaded::from(data, &realm, &options)?;
-        loaded.listen_again(&bound);
+        loaded = match run(data, &realm, loaded, store, &options, true, &announce, &mut caught)? {
+            End::Stop => return Ok(()),
+            End::Reload(loaded) => *loaded,
+        };
         announce = Announce::Nothing;
     }
 }
+
+/// Reads everything anew for the next run, or says why the server had better go on as it is.
+type Reload = dyn Fn() -> Result<Loaded, ServeError> + Send + Sync;
 
 /// How long a starting server waits for a command that has the ledger open: commands over a stopped server's ledger take
 /// a moment, and one may come in while the server reloads.
@@ -242,11 +144,11 @@ fn run(
     durable: bool,
     announce: &Announce,
     caught: &mut Option<UnixSignals>,
-) -> Result<(Bound, ServerSignal), ServeError> {
+) -> Result<End, ServeError> {
     let operations_address = loaded.listener(OPERATIONS.name);
     let desk_address = loaded.listener(DESK.name);
     let vru_addresses = (loaded.listener(VRU.name), loaded.listener(VRU_WEBHOOKS.name));
-    let Loaded { config, listeners: _, keys, tls, in_force, proof_key_until } = loaded;
+    let Loaded { config, listeners: _, keys, tls, webhook_key, settlement, in_force, proof_key_until } = loaded;
     if store.reader().realm()? != realm.realm {
         return Err(ServeError::OtherRealm);
     }
@@ -254,7 +156,7 @@ fn run(
     // Nobody will come for statements that were ordered from a server that has ended.
     let _ = std::fs::remove_dir_all(data.statements());
     let statements = Arc::new(StatementDesk::default());
-    let jobs = jobs(&engine, data, realm, &config, &statements, durable)?;
+    let jobs = jobs(&engine, data, realm, &config, settlement, &statements, durable)?;
     // One runtime for the network and another for all else, so that no command ever stands before a payment.
     let (network, control) = (network_runtime(&engine)?, runtime()?);
     let listener = {
@@ -271,7 +173,7 @@ fn run(
         let _context = control.enter();
         let operations = operations_address.map(OperationsListener::bind).transpose()?;
         let desk_listener = desk_address.map(|address| listen_for_merchants(address, listen, &tls)).transpose()?;
-        let fronts = Fronts::bind(&config, vru_addresses, data, &tls)?;
+        let fronts = Fronts::bind(&config, vru_addresses, webhook_key, &tls)?;
         // Those of the run before, so that a signal between two runs is not lost.
         let signals_caught = caught.take().map_or_else(UnixSignals::catch, Ok)?;
         (AdminSocket::bind(data)?, operations, desk_listener, fronts, signals_caught)
@@ -301,7 +203,16 @@ fn run(
         data: data.clone(),
     };
     let observation = Arc::new(Observation::new(Arc::clone(&engine), constants, stop.clone())?);
-    let serving = Serving { listen, listeners: bound.listeners.clone(), signals: signals_out.clone(), durable };
+    let reload: Arc<Reload> = {
+        let (data, realm, options, bound) = (data.clone(), realm.clone(), options.clone(), bound.clone());
+        Arc::new(move || match durable {
+            true => Loaded::again(&data, &realm, &options, &bound),
+            false => Err(ServeError::InMemory),
+        })
+    };
+    let check = Arc::clone(&reload);
+    let check_reload = Box::new(move || check().map(drop).map_err(AdminError::from));
+    let serving = Serving { listen, listeners: bound.listeners.clone(), signals: signals_out.clone(), check_reload };
     let operator = Operator::new(Arc::clone(&engine), data.clone(), realm.clone(), &config, Some(serving));
     let operator = Arc::new(operator.with_statements(statements));
     let desk = Desk::start(Arc::clone(&engine), realm.realm, operator.clerk());
@@ -311,7 +222,6 @@ fn run(
         engine: Arc::clone(&engine),
         observation: Arc::clone(&observation),
         data: data.clone(),
-        realm: realm.realm,
         disk_low_bytes: config.disk_low_bytes,
         in_force,
         proof_key_until,
@@ -319,31 +229,26 @@ fn run(
     };
     let stop_for_control = stop.clone();
     let network_handle = network.handle().clone();
-    let (data_again, realm_again, options_again) = (data.clone(), realm.clone(), options.clone());
     let controlled = std::thread::Builder::new().name("tps-control".to_owned()).spawn(move || {
-        let signal = control.block_on(async move {
+        let ended = control.block_on(async move {
             let calls = tokio::spawn(fronts.run(operator.vru(), stop_for_control.clone()));
             let admin = tokio::spawn(socket.run(operator, stop_for_control.clone()));
             let housekeeping = tokio::spawn(housekeeping::run(watched, stop_for_control.clone()));
             let probing = tokio::spawn(probing::run(Arc::clone(&observation), network_handle, stop_for_control));
             let operations = operations.map(|listener| tokio::spawn(listener.run(observation, answered)));
             let merchants = merchants.map(tokio::spawn);
-            let signal = loop {
-                let signal = signals_caught.next(&mut signals, durable).await;
-                if signal == ServerSignal::Stop {
-                    break signal;
+            let end = signals_caught.end(&mut signals, &*reload).await;
+            let what = match end {
+                End::Stop => {
+                    notify::stopping();
+                    "ends"
                 }
-                // A mistake in the files ends no server that runs.
-                match Loaded::from(&data_again, &realm_again, &options_again) {
-                    Ok(_) => break signal,
-                    Err(error) => tracing::error!(%error, "nothing is taken anew; the server goes on as it is"),
+                End::Reload(_) => {
+                    notify::reloading();
+                    "takes keys and configuration anew"
                 }
             };
-            match signal {
-                ServerSignal::Stop => notify::stopping(),
-                ServerSignal::Reload => notify::reloading(),
-            }
-            tracing::info!(?signal, "the server takes no more requests and answers what is open");
+            tracing::info!("the server {what}: it takes no more requests and answers what is open");
             let _ = stop_out.send(true);
             let _ = admin.await;
             let _ = calls.await;
@@ -355,10 +260,10 @@ fn run(
             if let Some(merchants) = merchants {
                 let _ = merchants.await;
             }
-            (signal, signals_caught)
+            (end, signals_caught)
         });
         drop(control);
-        signal
+        ended
     })?;
 
     let jobs = Jobs::start(Arc::clone(&engine), jobs)?;
@@ -374,13 +279,13 @@ fn run(
     network.block_on(listener.run(stop));
     drop(network);
     let _ = answered_out.send(true);
-    let (signal, signals_caught) = controlled.join().map_err(|_| ServeError::Unfinished)?;
+    let (end, signals_caught) = controlled.join().map_err(|_| ServeError::Unfinished)?;
     *caught = Some(signals_caught);
     drop(jobs);
     drop(desk);
     drain(engine)?;
     tracing::info!("everything is answered and closed");
-    Ok((bound, signal))
+    Ok(end)
 }
 
 /// The desk's listener. Where the system chose the port for payments, that of the desk is the same if it is free.
@@ -393,46 +298,13 @@ fn listen_for_merchants(
     DeskListener::bind(&addresses, tls.certificate_der.clone(), &tls.private_key_pkcs8_der)
 }
 
-/// The system's signals to this process; caught from the moment this is made.
-struct UnixSignals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl UnixSignals {
-    /// Must be called within a tokio runtime.
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The next thing that the system or the operator wants of the server.
-    async fn next(&mut self, asked: &mut mpsc::UnboundedReceiver<ServerSignal>, durable: bool) -> ServerSignal {
-        loop {
-            let wanted = tokio::select! {
-                _ = self.terminate.recv() => ServerSignal::Stop,
-                _ = self.interrupt.recv() => ServerSignal::Stop,
-                _ = self.hang_up.recv() => ServerSignal::Reload,
-                wanted = asked.recv() => wanted.unwrap_or(ServerSignal::Stop),
-            };
-            if wanted == ServerSignal::Stop || durable {
-                return wanted;
-            }
-            tracing::warn!("this server keeps its ledger in memory; it does not reload");
-        }
-    }
-}
-
 /// What runs in spare time.
 fn jobs(
     engine: &Engine,
     data: &DataDirectory,
     realm: &Realm,
     config: &Config,
+    settings: Settings,
     statements: &Arc<StatementDesk>,
     durable: bool,
 ) -> Result<Vec<Box<dyn Job>>, ServeError> {
@@ -441,11 +313,8 @@ fn jobs(
     if let Some(job) = DeferredVerification::start(engine, config.signature_check)? {
         jobs.push(Box::new(job));
     }
-    let settings = config.settlement.settings(realm)?;
     jobs.push(Box::new(SettlementJob { settings, data: data.clone(), realm: realm.clone() }));
-    let job = StatementJob::new(Arc::clone(statements), realm.clone(), data.clone());
-    // Twice what payments need: they are not refused a moment before that is noticed.
-    jobs.push(Box::new(job.leaving_free(config.disk_low_bytes.saturating_mul(2))));
+    jobs.push(Box::new(StatementJob::new(Arc::clone(statements), realm.clone(), data.clone())));
     // The store in memory keeps everything anyway.
     #[cfg(feature = "rocksdb")]
     if durable {

@@ -3,61 +3,76 @@
 //! ([`super::records`]).
 
 use std::collections::HashMap;
-
-use protocol::time::{MINUTE_MS, Timestamp};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use super::credentials::AccessNumber;
 
 /// Attempts of all callers in a minute: each costs tens of milliseconds of one processor.
 pub const ATTEMPTS_PER_MINUTE_MAX: u32 = 120;
+/// Attempts from one network in a minute, so that nobody uses up everybody's.
+pub const ATTEMPTS_PER_NETWORK_MAX: u32 = 20;
 /// Attempts for one access number in an hour, right ones too.
 pub const ATTEMPTS_PER_NUMBER_MAX: u32 = 30;
+const MINUTE: Duration = Duration::from_secs(60);
 /// How long attempts for an access number are remembered.
-const HOUR_MS: u64 = 60 * MINUTE_MS;
+const HOUR: Duration = Duration::from_secs(3_600);
 /// First delay of a refusal; every further one in a row doubles it.
 pub const DELAY_FIRST_MS: u64 = 500;
 /// Longest delay.
 pub const DELAY_MAX_MS: u64 = 8_000;
 
-#[derive(Default)]
 struct OfNumber {
-    since: Timestamp,
+    since: Instant,
     attempts: u32,
     refused: u32,
 }
 
-/// The budget of attempts.
-#[derive(Default)]
+/// The budget of attempts. Its time is the machine's, which nobody sets: the ledger's clock may stand still for hours.
 pub struct AttemptBudget {
-    minute: Timestamp,
+    minute: Instant,
     in_minute: u32,
+    /// Of this minute: at most [`ATTEMPTS_PER_MINUTE_MAX`].
+    networks: HashMap<IpAddr, u32>,
     /// At most [`ATTEMPTS_PER_MINUTE_MAX`] times the minutes of an hour, twice.
     numbers: HashMap<AccessNumber, OfNumber>,
-    swept: Timestamp,
+    swept: Instant,
 }
 
 impl AttemptBudget {
-    /// Takes one attempt for `number`; false where there is none left.
-    pub fn take(&mut self, number: AccessNumber, now: Timestamp) -> bool {
-        if now.since(self.minute) >= MINUTE_MS {
+    /// Nobody has tried yet.
+    pub fn new(now: Instant) -> Self {
+        Self { minute: now, in_minute: 0, networks: HashMap::new(), numbers: HashMap::new(), swept: now }
+    }
+
+    /// Takes one attempt for `number`; false where there is none left. `network` is where the caller is, where that tells callers
+    /// apart.
+    pub fn take(&mut self, number: AccessNumber, network: Option<IpAddr>, now: Instant) -> bool {
+        if now - self.minute >= MINUTE {
             (self.minute, self.in_minute) = (now, 0);
+            self.networks.clear();
         }
-        if now.since(self.swept) >= HOUR_MS {
-            self.numbers.retain(|_, of_number| now.since(of_number.since) < HOUR_MS);
+        if now - self.swept >= HOUR {
+            self.numbers.retain(|_, of_number| now - of_number.since < HOUR);
             self.swept = now;
         }
-        if self.in_minute >= ATTEMPTS_PER_MINUTE_MAX {
+        let of_network = network.and_then(|network| self.networks.get(&network)).copied().unwrap_or(0);
+        if self.in_minute >= ATTEMPTS_PER_MINUTE_MAX || of_network >= ATTEMPTS_PER_NETWORK_MAX {
             return false;
         }
-        let of_number = self.numbers.entry(number).or_insert_with(|| OfNumber { since: now, ..OfNumber::default() });
-        if now.since(of_number.since) >= HOUR_MS {
-            *of_number = OfNumber { since: now, ..OfNumber::default() };
+        let none = || OfNumber { since: now, attempts: 0, refused: 0 };
+        let of_number = self.numbers.entry(number).or_insert_with(none);
+        if now - of_number.since >= HOUR {
+            *of_number = none();
         }
         if of_number.attempts >= ATTEMPTS_PER_NUMBER_MAX {
             return false;
         }
         of_number.attempts += 1;
         self.in_minute += 1;
+        if let Some(network) = network {
+            self.networks.insert(network, of_network + 1);
+        }
         true
     }
 
@@ -87,15 +102,16 @@ mod tests {
 
     #[test]
     fn delays_grow_and_are_forgotten_after_an_admission() {
-        let mut budget = AttemptBudget::default();
+        let start = Instant::now();
+        let mut budget = AttemptBudget::new(start);
         let delays: Vec<u64> = (0..6)
             .map(|_| {
-                assert!(budget.take(number(1), Timestamp(1)));
+                assert!(budget.take(number(1), None, start));
                 budget.refused(number(1))
             })
             .collect();
         assert_eq!(delays, [500, 1_000, 2_000, 4_000, 8_000, 8_000]);
-        assert!(budget.take(number(2), Timestamp(1)));
+        assert!(budget.take(number(2), None, start));
         assert_eq!(budget.refused(number(2)), 500, "each access number by itself");
         budget.admitted(number(1));
         assert_eq!(budget.refused(number(1)), 500);
@@ -103,14 +119,28 @@ mod tests {
 
     #[test]
     fn one_access_number_and_all_together_are_bounded() {
-        let mut budget = AttemptBudget::default();
-        let taken = (0..100).filter(|_| budget.take(number(1), Timestamp(5))).count();
+        let start = Instant::now();
+        let mut budget = AttemptBudget::new(start);
+        let taken = (0..100).filter(|_| budget.take(number(1), None, start)).count();
         assert_eq!(taken, ATTEMPTS_PER_NUMBER_MAX as usize);
-        let others = (2..200).filter(|seed| budget.take(number(*seed), Timestamp(5))).count();
+        let others = (2..200).filter(|seed| budget.take(number(*seed), None, start)).count();
         assert_eq!(others, (ATTEMPTS_PER_MINUTE_MAX - ATTEMPTS_PER_NUMBER_MAX) as usize);
-        assert!(!budget.take(number(1), Timestamp(5 + MINUTE_MS)), "the hour is not over");
-        assert!(budget.take(number(2), Timestamp(5 + MINUTE_MS)), "the minute is");
-        assert!(budget.take(number(1), Timestamp(5 + HOUR_MS)));
+        assert!(!budget.take(number(1), None, start + MINUTE), "the hour is not over");
+        assert!(budget.take(number(2), None, start + MINUTE), "the minute is");
+        assert!(budget.take(number(1), None, start + HOUR));
         assert_eq!(budget.numbers.len(), 1, "old ones are swept");
+    }
+
+    #[test]
+    fn one_network_does_not_use_up_everybodys_attempts() {
+        let start = Instant::now();
+        let mut budget = AttemptBudget::new(start);
+        let [here, there] = ["192.0.2.1", "192.0.2.2"].map(|text| Some(text.parse::<IpAddr>().unwrap()));
+        let taken = (0..100).filter(|seed| budget.take(number(*seed), here, start)).count();
+        assert_eq!(taken, ATTEMPTS_PER_NETWORK_MAX as usize);
+        assert!(budget.take(number(200), there, start) && budget.take(number(201), None, start));
+        assert!(!budget.take(number(202), here, start + MINUTE / 2));
+        assert!(budget.take(number(202), here, start + MINUTE));
+        assert_eq!(budget.networks.len(), 1, "those of the last minute are forgotten");
     }
 }

@@ -3,13 +3,16 @@
 //! Every action but the first carries the [`Caller`] that only an admission makes, so that nothing is done for anybody who was
 //! not admitted. What was typed lies in buffers that are overwritten when dropped and that `Debug` hides.
 
+mod values;
+
 use protocol::pin::Pin;
 use zeroize::Zeroizing;
 
 use super::credentials::{ACCESS_NUMBER_DIGITS, AccessNumber, PASSCODE_DIGITS, Passcode};
 use super::office::Caller;
-use super::prompts::{PastAmounts, Prompt, Reading};
+use super::prompts::Prompt;
 use crate::reports::ReportReason;
+pub use values::{Action, Input, Key, Listen, Next, Outcome, Step};
 
 /// Refused attempts of one call; then it ends.
 pub const REFUSALS_MAX: u8 = 3;
@@ -19,129 +22,10 @@ pub const SLIPS_MAX: u8 = 6;
 pub const SILENCES_MAX: u8 = 2;
 /// Reports of one call.
 pub const REPORTS_MAX: u8 = 3;
+/// Actions of one call, attempts too: each is a commit or a look at the disk, and nobody needs so many.
+pub const ACTIONS_MAX: u8 = 40;
 /// How long a caller may be silent before the question is asked again.
 pub const SILENCE_MS: u64 = 20_000;
-
-/// A key of a telephone.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Key {
-    /// 0 to 9.
-    Digit(u8),
-    /// Begins an entry anew; in menus, goes back.
-    Star,
-    /// Ends an entry.
-    Hash,
-}
-
-impl Key {
-    /// The key that is labelled so.
-    pub fn parse(label: char) -> Option<Self> {
-        match label {
-            '0'..='9' => Some(Self::Digit(label as u8 - b'0')),
-            '*' => Some(Self::Star),
-            '#' => Some(Self::Hash),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key(hidden)")
-    }
-}
-
-/// What happens to a call.
-#[derive(Debug)]
-pub enum Input {
-    /// A key was pressed.
-    Key(Key),
-    /// Nothing was pressed for [`SILENCE_MS`].
-    Silence,
-    /// The caller is gone, or the call took too long.
-    HungUp,
-    /// What became of the action.
-    Done(Outcome),
-}
-
-/// What is to be carried out for the call.
-#[derive(Debug)]
-pub enum Action {
-    /// Find out whether this is a customer.
-    Authenticate(AccessNumber, Passcode),
-    /// Draw and set a new PIN.
-    NewPin(Caller),
-    /// Read count, balance and standing.
-    ReadAccount(Caller),
-    /// Read the last amounts.
-    ReadAmounts(Caller),
-    /// Place or lift the customer's hold.
-    Hold(Caller, bool),
-    /// File a report.
-    Report(Caller, ReportReason),
-}
-
-/// What became of an action.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It is a customer.
-    Admitted(Caller),
-    /// It is not, or not any more.
-    Refused,
-    /// Too many attempts.
-    Busy,
-    /// The new PIN.
-    PinSet(Pin),
-    /// What was read.
-    Account(Reading),
-    /// What was read.
-    Amounts(PastAmounts),
-    /// The customer's hold is in place.
-    Held,
-    /// Nobody holds the instrument any more.
-    Released,
-    /// Somebody else still does.
-    StillHeld,
-    /// The number of the report.
-    Filed(u64),
-    /// The instrument was revoked.
-    Revoked,
-    /// The access ended during the call: locked, or replaced by a new mailer.
-    AccessEnded,
-    /// It could not be carried out.
-    Unavailable,
-}
-
-/// What comes out.
-#[derive(Debug)]
-pub struct Step {
-    /// To be said, in this order.
-    pub say: Vec<Prompt>,
-    /// To be done then.
-    pub next: Next,
-}
-
-/// What a call waits for.
-#[derive(Debug)]
-pub enum Next {
-    /// Keys.
-    Listen(Listen),
-    /// The outcome of this action.
-    Do(Action),
-    /// The outcome of the action given before.
-    Wait,
-    /// Nothing: hang up.
-    End,
-}
-
-/// How to listen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listen {
-    /// Keys that are expected at most.
-    pub keys_max: u8,
-    /// Whether what is typed is a secret.
-    pub hidden: bool,
-}
 
 /// Digits typed so far.
 struct Entry(Zeroizing<String>);
@@ -174,6 +58,7 @@ pub struct Call {
     slips: u8,
     refusals: u8,
     reports: u8,
+    actions: u8,
 }
 
 impl std::fmt::Debug for Call {
@@ -185,7 +70,7 @@ impl std::fmt::Debug for Call {
 impl Call {
     /// A call that was just answered.
     pub fn start() -> (Self, Step) {
-        let mut call = Self { state: State::Ended, silences: 0, slips: 0, refusals: 0, reports: 0 };
+        let mut call = Self { state: State::Ended, silences: 0, slips: 0, refusals: 0, reports: 0, actions: 0 };
         let step = call.ask(State::Number(Entry::new()), vec![Prompt::Welcome]);
         (call, step)
     }
@@ -364,6 +249,10 @@ impl Call {
     }
 
     fn act(&mut self, state: State, action: Action) -> Step {
+        if self.actions >= ACTIONS_MAX {
+            return self.end(vec![Prompt::EnoughDone]);
+        }
+        self.actions += 1;
         self.state = state;
         Step { say: Vec::new(), next: Next::Do(action) }
     }

@@ -1,5 +1,6 @@
 //! A call being driven: keys in, sentences out. All fronts do the same with it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,17 +26,18 @@ pub struct Turn {
 pub struct Conversation {
     call: Call,
     desk: Arc<Desk>,
+    network: Option<IpAddr>,
 }
 
 impl Conversation {
-    /// Answers a call.
-    pub fn answer(desk: Arc<Desk>) -> (Self, Turn) {
+    /// Answers a call from `network`, where that tells callers apart.
+    pub fn answer(desk: Arc<Desk>, network: Option<IpAddr>) -> (Self, Turn) {
         let (call, Step { say, next }) = Call::start();
         let listen = match next {
             Next::Listen(listen) => Some(listen),
             _ => None,
         };
-        (Self { call, desk }, Turn { say, listen })
+        (Self { call, desk, network }, Turn { say, listen })
     }
 
     /// Takes keys that were pressed together; without any it was silent. Entries end with the last key.
@@ -69,7 +71,7 @@ impl Conversation {
                 Next::Listen(listen) => Some(listen),
                 Next::End | Next::Wait => None,
                 Next::Do(action) => {
-                    let (outcome, held_back_ms) = self.desk.carry_out(action).await;
+                    let (outcome, held_back_ms) = self.desk.carry_out(action, self.network).await;
                     tokio::time::sleep(Duration::from_millis(held_back_ms)).await;
                     step = self.call.input(Input::Done(outcome));
                     continue;

@@ -1,6 +1,7 @@
 //! The VRU's thread: work for the [`Office`] is handed in and done one after another, hashes of passcodes too, so that nothing of
 //! it ever stands before a payment.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -57,9 +58,10 @@ impl Desk {
         result.await.ok()
     }
 
-    /// Has an action of a call carried out; what became of it, and for how many milliseconds that is to be held back.
-    pub async fn carry_out(&self, action: Action) -> (Outcome, u64) {
-        self.ask(|office| office.carry_out(action)).await.unwrap_or((Outcome::Unavailable, 0))
+    /// Has an action of a call from `network` carried out; what became of it, and for how many milliseconds that is to be held
+    /// back.
+    pub async fn carry_out(&self, action: Action, network: Option<IpAddr>) -> (Outcome, u64) {
+        self.ask(move |office| office.carry_out(action, network)).await.unwrap_or((Outcome::Unavailable, 0))
     }
 
     fn hand_in(&self, work: Work) -> Option<()> {

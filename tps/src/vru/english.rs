@@ -45,6 +45,7 @@ pub fn text(prompt: &Prompt) -> Zeroizing<String> {
             return Zeroizing::new(format!("Thank you. The number of your report is {}.", spoken(&number.to_string())));
         }
         Prompt::EnoughReports => "There were enough reports in this call.",
+        Prompt::EnoughDone => "That was enough for one call. Please call again.",
         Prompt::Revoked => "This instrument was revoked. Please ask the operator for a new one.",
         Prompt::Unavailable => "That is not possible now. Please try again later.",
         Prompt::AccessEnded => "This access has ended.",

@@ -1,7 +1,11 @@
 //! What the VRU does for its callers and what the operator does to the VRU: all of it on one thread ([`super::desk`]), all changes
 //! through the shards' writers, durable before anybody is told.
 
+mod access;
+
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use protocol::ids::InstrumentId;
 use protocol::ledger::instrument::Place;
@@ -15,15 +19,17 @@ use super::budget::AttemptBudget;
 use super::call::{Action, Outcome};
 use super::credentials::{AccessNumber, Passcode, PasscodeHash};
 use super::prompts::{PastAmount, PastAmounts, Reading};
-use super::records::{PASSCODE_FAILURES_MAX, VruAccess, VruNumber};
+use super::records::{PASSCODE_FAILURES_MAX, VruAccess};
 use crate::admin::views::{Money, PinStage};
 use crate::book::orders::{Order, OrderError};
 use crate::data_directory::Realm;
 use crate::pipeline::Engine;
 use crate::reports::{Closed, Report, ReportReason};
 use crate::store::StoreError;
-use crate::store::desk::{DeskEntry, DeskRecord};
+use crate::store::desk::DeskRecord;
 use crate::store::holds::Holder;
+
+pub use access::NewAccess;
 
 /// Transactions that are read back at most.
 pub const AMOUNTS_MAX: usize = 5;
@@ -48,14 +54,6 @@ impl Caller {
     pub(super) fn for_tests(number: AccessNumber) -> Self {
         Self { number, instrument: InstrumentId([7; 16]) }
     }
-}
-
-/// New credentials, to be written into a mailer and forgotten.
-pub struct NewAccess {
-    /// The access number.
-    pub number: AccessNumber,
-    /// The passcode; nobody else has it.
-    pub passcode: Passcode,
 }
 
 /// Why something was not done. Nothing was changed.
@@ -93,13 +91,20 @@ pub struct Office {
 impl Office {
     /// Over `engine`; PINs get `pin_digits` digits. `random` makes the decoy hash.
     pub fn new(engine: Arc<Engine>, realm: Realm, pin_digits: usize, random: [u8; 32]) -> Self {
-        Self { engine, realm, pin_digits, budget: AttemptBudget::default(), decoy: PasscodeHash::decoy(random) }
+        Self {
+            engine,
+            realm,
+            pin_digits,
+            budget: AttemptBudget::new(Instant::now()),
+            decoy: PasscodeHash::decoy(random),
+        }
     }
 
-    /// Carries an action of a call out; what became of it, and for how many milliseconds that is to be held back.
-    pub fn carry_out(&mut self, action: Action) -> (Outcome, u64) {
+    /// Carries an action of a call out; what became of it, and for how many milliseconds that is to be held back. `network` is where
+    /// the caller is, where that tells callers apart.
+    pub fn carry_out(&mut self, action: Action, network: Option<IpAddr>) -> (Outcome, u64) {
         let done = match action {
-            Action::Authenticate(number, passcode) => return self.authenticate(number, &passcode),
+            Action::Authenticate(number, passcode) => return self.authenticate(number, &passcode, network),
             Action::NewPin(caller) => {
                 self.admitted(&caller).and_then(|id| self.new_pin(id, self.pin_digits).map(Outcome::PinSet))
             }
@@ -124,13 +129,12 @@ impl Office {
     }
 
     /// Whatever is wrong, the answer is the same, costs the same hash and the same commit, and is held back alike.
-    fn authenticate(&mut self, number: AccessNumber, passcode: &Passcode) -> (Outcome, u64) {
-        let now = self.engine.now();
-        if !self.budget.take(number, now) {
+    fn authenticate(&mut self, number: AccessNumber, passcode: &Passcode, network: Option<IpAddr>) -> (Outcome, u64) {
+        if !self.budget.take(number, network, Instant::now()) {
             tracing::warn!("the VRU takes no more attempts for now");
             return (Outcome::Busy, 0);
         }
-        match self.judge(number, passcode, now) {
+        match self.judge(number, passcode, self.engine.now()) {
             Ok(Some(caller)) => {
                 self.budget.admitted(number);
                 (Outcome::Admitted(caller), 0)
@@ -318,74 +322,6 @@ impl Office {
             self.engine.record(vec![report.entry()])?;
         }
         Ok(report)
-    }
-
-    /// New credentials for an instrument that exists; earlier ones end.
-    ///
-    /// # Errors
-    /// [`OfficeError`].
-    pub fn new_access(&self, id: InstrumentId) -> Result<NewAccess, OfficeError> {
-        let revoked = self.engine.with_book(id.shard_key(), move |book, _| {
-            Ok(book.instrument(id).ok_or(OrderError::NoInstrument(id))?.revoked)
-        })?;
-        if revoked {
-            return Err(OrderError::Revoked(id).into());
-        }
-        let (access, mut entries) = self.draw_access(id)?;
-        if let Some(old) = VruNumber::read(&**self.engine.reader(), &id.0)? {
-            entries.insert(0, VruAccess::removal(&old.number.bytes()));
-        }
-        self.engine.record(entries)?;
-        tracing::info!(instrument = %id, "new credentials for the VRU; earlier ones ended");
-        Ok(access)
-    }
-
-    /// Enrols an instrument together with its access, in one commit.
-    ///
-    /// # Errors
-    /// [`OfficeError`].
-    pub fn enrol(&self, id: InstrumentId, order: Order) -> Result<NewAccess, OfficeError> {
-        let (access, entries) = self.draw_access(id)?;
-        self.engine.order_with(id.shard_key(), order, entries)?;
-        Ok(access)
-    }
-
-    fn draw_access(&self, instrument: InstrumentId) -> Result<(NewAccess, Vec<DeskEntry>), OfficeError> {
-        let number = loop {
-            let number = AccessNumber::random(&mut random::<8>)?;
-            if VruAccess::read(&**self.engine.reader(), &number.bytes())?.is_none() {
-                break number;
-            }
-        };
-        let passcode = Passcode::random(&mut random::<8>)?;
-        let hash = PasscodeHash::new(&passcode, random()?);
-        let access = VruAccess { number, instrument, passcode: hash, failures: 0, issued_at: self.engine.now() };
-        let entries = vec![access.entry(), VruNumber { instrument, number }.entry()];
-        Ok((NewAccess { number, passcode }, entries))
-    }
-
-    /// How the access of an instrument stands.
-    ///
-    /// # Errors
-    /// [`OfficeError`].
-    pub fn access(&self, id: InstrumentId) -> Result<VruAccess, OfficeError> {
-        let reader = &**self.engine.reader();
-        let number = VruNumber::read(reader, &id.0)?.ok_or(OfficeError::NoAccess(id))?.number;
-        VruAccess::read(reader, &number.bytes())?.ok_or(OfficeError::NoAccess(id))
-    }
-
-    /// Takes passcodes again for the access of an instrument.
-    ///
-    /// # Errors
-    /// [`OfficeError`].
-    pub fn unlock(&mut self, id: InstrumentId) -> Result<VruAccess, OfficeError> {
-        let mut access = self.access(id)?;
-        if access.failures > 0 {
-            access.failures = 0;
-            self.engine.record(vec![access.entry()])?;
-        }
-        self.budget.admitted(access.number);
-        Ok(access)
     }
 
     fn money(&self, units: i128, asset: Asset) -> Money {

@@ -12,7 +12,9 @@ use super::fronts::{line::GREETING, tls};
 
 /// Longest line of a VRU.
 const LINE_BYTES_MAX: u64 = 8_192;
-/// How long to wait for the VRU: refusals are held back for some seconds.
+/// How long to wait for the first line, which comes at once.
+const PATIENCE_FIRST: Duration = Duration::from_secs(10);
+/// How long to wait for any other: refusals are held back for some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a call did not come to its end.
@@ -36,19 +38,39 @@ pub enum PhoneError {
     #[error("{0}")]
     Fingerprint(String),
     /// Something else listens there.
-    #[error("{0} is no VRU")]
+    #[error(
+        "what answers there is no VRU, has another certificate than the fingerprint's, or has all its lines busy ({0}): see the \
+         mailer, or call again later"
+    )]
     NoVru(String),
     /// The line broke.
     #[error("the call was cut off: {0}; call again")]
     CutOff(std::io::Error),
     /// The keys cannot be read.
-    #[error("the keys cannot be read: {0}")]
+    #[error("that was not pressed: {0}")]
     Keys(std::io::Error),
 }
 
 /// The way to a VRU.
-pub trait Line: Read + Write {}
-impl<T: Read + Write> Line for T {}
+pub trait Line: Read + Write {
+    /// How long to wait for a line from now on.
+    ///
+    /// # Errors
+    /// The system's.
+    fn wait(&self, patience: Duration) -> std::io::Result<()>;
+}
+
+impl Line for TcpStream {
+    fn wait(&self, patience: Duration) -> std::io::Result<()> {
+        self.set_read_timeout(Some(patience))
+    }
+}
+
+impl Line for rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    fn wait(&self, patience: Duration) -> std::io::Result<()> {
+        self.sock.wait(patience)
+    }
+}
 
 /// Dials. Without a fingerprint only a VRU on this machine is called.
 ///
@@ -60,10 +82,9 @@ pub fn dial(address: &str, fingerprint: Option<&str>) -> Result<Box<dyn Line>, P
     if fingerprint.is_none() && resolved.iter().any(|address| !address.ip().is_loopback()) {
         return Err(PhoneError::NotPrivate(address.to_owned()));
     }
+    let config = fingerprint.map(tls::client_config).transpose().map_err(PhoneError::Fingerprint)?;
     let stream = TcpStream::connect(&resolved[..]).map_err(no_answer)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(no_answer)?;
-    let Some(fingerprint) = fingerprint else { return Ok(Box::new(stream)) };
-    let config = tls::client_config(fingerprint).map_err(PhoneError::Fingerprint)?;
+    let Some(config) = config else { return Ok(Box::new(stream)) };
     let name = crate::keys::TLS_NAME.try_into().expect("it is a name");
     let session = rustls::ClientConnection::new(Arc::new(config), name)
         .map_err(|error| PhoneError::Fingerprint(error.to_string()))?;
@@ -81,17 +102,17 @@ pub fn call(
     mut keys: impl FnMut(bool, usize) -> std::io::Result<Option<Zeroizing<String>>>,
 ) -> Result<(), PhoneError> {
     let mut line = BufReader::new(line);
-    let mut greeted = false;
+    line.get_ref().wait(PATIENCE_FIRST).map_err(PhoneError::CutOff)?;
+    match heard(&mut line) {
+        Ok(first) if *first == GREETING => {}
+        // A server of another kind says something else, or waits.
+        Ok(_) => return Err(PhoneError::NoVru("it greets in another way".to_owned())),
+        Err(error) => return Err(PhoneError::NoVru(error.to_string())),
+    }
+    line.get_ref().wait(PATIENCE).map_err(PhoneError::CutOff)?;
     loop {
-        let mut told = Zeroizing::new(String::with_capacity(256));
-        (&mut line).take(LINE_BYTES_MAX).read_line(&mut told).map_err(PhoneError::CutOff)?;
-        let Some(told) = told.strip_suffix('\n') else {
-            return Err(PhoneError::CutOff(std::io::ErrorKind::UnexpectedEof.into()));
-        };
-        if !std::mem::replace(&mut greeted, true) {
-            if told == GREETING { continue } else { return Err(PhoneError::NoVru("what listens there".to_owned())) }
-        }
-        if told == "bye" {
+        let told = heard(&mut line).map_err(PhoneError::CutOff)?;
+        if *told == "bye" {
             return Ok(());
         } else if let Some(sentence) = told.strip_prefix("say ") {
             // Nothing that a terminal would obey.
@@ -110,5 +131,32 @@ pub fn call(
                 return Ok(());
             }
         }
+    }
+}
+
+/// The next line, without its end.
+fn heard(line: &mut BufReader<Box<dyn Line>>) -> std::io::Result<Zeroizing<String>> {
+    let mut told = Zeroizing::new(String::with_capacity(256));
+    line.take(LINE_BYTES_MAX).read_line(&mut told).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => std::io::Error::new(std::io::ErrorKind::TimedOut, "nothing was said in time"),
+        _ => error,
+    })?;
+    match told.pop() {
+        Some('\n') => Ok(told),
+        _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_over_a_line_that_others_hear() {
+        let refused = |address| dial(address, None).err().map(|error| error.to_string()).unwrap();
+        assert!(refused("192.0.2.1:4435").contains("--fingerprint"));
+        assert!(refused("127.0.0.1").contains("nobody answers"));
+        // Told before anybody is called.
+        assert!(matches!(dial("127.0.0.1:1", Some("12")), Err(PhoneError::Fingerprint(_))));
     }
 }

@@ -49,6 +49,8 @@ pub enum Prompt {
     Filed(u64),
     /// No more reports in this call.
     EnoughReports,
+    /// Nothing more is done in this call.
+    EnoughDone,
     /// The instrument was revoked.
     Revoked,
     /// It did not work for a reason of our own.

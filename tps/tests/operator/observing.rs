@@ -1,18 +1,16 @@
-//! What a running server tells programs: over HTTP, to the service manager, and to `tps top`.
+//! What a running server tells programs over HTTP, and `tps top`.
 
 use std::net::SocketAddr;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Installation, Server, TPS, text};
+use crate::harness::{Installation, Server, text};
 use crate::http::{get, sample};
 
 /// Where a server answers operators' programs.
-fn operations(tps: &Installation) -> SocketAddr {
+pub(crate) fn operations(tps: &Installation) -> SocketAddr {
     let status = tps.json(&["status"]);
     let listeners = status["listeners"].as_array().unwrap();
     let found = listeners.iter().find(|listener| listener["name"] == "operations").unwrap();
@@ -20,7 +18,7 @@ fn operations(tps: &Installation) -> SocketAddr {
     found["address"].as_str().unwrap().parse().unwrap()
 }
 
-fn json(address: SocketAddr, path: &str) -> (u16, Value) {
+pub(crate) fn json(address: SocketAddr, path: &str) -> (u16, Value) {
     let (status, body) = get(address, path);
     (status, serde_json::from_str(&body).unwrap())
 }
@@ -78,6 +76,8 @@ fn listeners_follow_the_payments_port_and_keep_theirs() {
     let tps = Installation::new();
     let server = tps.serve(&[]);
     let before = operations(&tps);
+    let started = || sample(&get(before, "/metrics").1, "quittance_tps_start_time_seconds");
+    let first_started = started();
     tps.json(&["reload"]);
     let deadline = Instant::now() + Duration::from_secs(30);
     // The next server, on the same ports.
@@ -88,6 +88,7 @@ fn listeners_follow_the_payments_port_and_keep_theirs() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(get(before, "/live").0, 200);
+    assert_eq!(started(), first_started, "a reload is no start");
     let shown = text(&tps.run(&["status"]).stdout);
     assert!(
         shown.contains(&format!("operations on tcp {before}")) && shown.contains("payments on udp 127.0.0.1"),
@@ -133,103 +134,6 @@ fn too_little_disk_space_is_no_readiness() {
     server.terminate();
 }
 
-/// A service manager's socket.
-struct Manager {
-    socket: UnixDatagram,
-    _directory: tempfile::TempDir,
-}
-
-impl Manager {
-    /// A manager, and a command that talks to it, with so many milliseconds for the watchdog.
-    fn over(tps: &Installation, watchdog_ms: u64) -> (Self, Command) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        let mut command = tps.command(&["serve", "--listen", "127.0.0.1:0"]);
-        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", (watchdog_ms * 1_000).to_string());
-        command.env_remove("WATCHDOG_PID");
-        (Self { socket, _directory: directory }, command)
-    }
-
-    /// The next message; `None` if none comes for so long.
-    fn next(&self, patience: Duration) -> Option<String> {
-        self.socket.set_read_timeout(Some(patience)).unwrap();
-        let mut message = [0; 4_096];
-        let length = self.socket.recv(&mut message).ok()?;
-        Some(text(&message[..length]))
-    }
-
-    /// Waits for a message with this line, past others.
-    fn wait_for(&self, line: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < deadline {
-            if let Some(message) = self.next(Duration::from_secs(10))
-                && message.lines().any(|found| found.starts_with(line))
-            {
-                return message;
-            }
-        }
-        panic!("no {line}")
-    }
-}
-
-#[test]
-fn the_service_manager_hears_of_everything() {
-    let tps = Installation::new();
-    let (manager, command) = Manager::over(&tps, 600_000);
-    let server = Server::start(command, tps.path("manager.log"));
-    let first = manager.next(Duration::from_secs(10)).unwrap();
-    let lines: Vec<&str> = first.lines().collect();
-    if lines != ["WATCHDOG=1"] {
-        assert_eq!(lines[0], "READY=1", "{first}");
-    }
-    for _ in 0..2 {
-        manager.wait_for("WATCHDOG=1");
-    }
-    tps.json(&["reload"]);
-    let reloading = manager.wait_for("RELOADING=1");
-    assert!(reloading.contains("MONOTONIC_USEC=") && reloading.contains("WATCHDOG_USEC=1800000000"), "{reloading}");
-    let ready = manager.wait_for("READY=1");
-    assert!(
-        ready.contains("STATUS=Serving payments on 127.0.0.1:") && ready.contains("WATCHDOG_USEC=600000000"),
-        "{ready}"
-    );
-    manager.wait_for("WATCHDOG=1");
-    server.signal(rustix::process::Signal::TERM);
-    manager.wait_for("STOPPING=1");
-    server.terminate();
-}
-
-#[cfg(feature = "crash-points")]
-#[test]
-fn a_pipeline_that_stands_still_stops_the_watchdog() {
-    let tps = Installation::new();
-    let (manager, mut command) = Manager::over(&tps, 1_500);
-    command.env("TPS_STALL_AT", "committed");
-    let server = Server::start(command, tps.path("stall.log"));
-    let address = operations(&tps);
-    manager.wait_for("READY=1");
-    manager.wait_for("WATCHDOG=1");
-    manager.wait_for("WATCHDOG=1");
-    assert_eq!(get(address, "/live").0, 200);
-    // The committer stands still with this order in its hands, as over a disk that does not answer.
-    let mut order = tps.command(&["account", "open"]).spawn().unwrap();
-    let mut last = Instant::now();
-    while last.elapsed() < Duration::from_secs(4) {
-        if let Some(message) = manager.next(Duration::from_millis(500)) {
-            assert!(message.starts_with("WATCHDOG=1"), "{message}");
-            last = Instant::now();
-        }
-    }
-    // The control thread still answers, and says so.
-    let (status, live) = json(address, "/live");
-    assert_eq!((status, &live["live"]), (503, &false.into()), "{live}");
-    let (status, ready) = json(address, "/ready");
-    assert_eq!((status, &ready["reasons"][0]["reason"]), (503, &"stuck".into()));
-    drop(server);
-    assert!(!order.wait().unwrap().success(), "nobody was told that the account is open");
-}
-
 #[test]
 fn a_configuration_is_checked_and_explained_without_starting() {
     let tps = Installation::new();
@@ -250,6 +154,7 @@ fn a_configuration_is_checked_and_explained_without_starting() {
         ("queue_requests", 500.into(), "TPS_QUEUE_REQUESTS"),
         ("connections_max", 20_000.into(), "built in"),
         ("operations_listen", "127.0.0.1:7001".into(), "derived from `listen`"),
+        ("vru_http_listen", "off".into(), "built in"),
     ] {
         assert_eq!((&printed[key]["value"], &printed[key]["from"]), (&value, &from.into()), "{key}");
     }
@@ -277,7 +182,7 @@ fn top_shows_what_happens_between_two_looks() {
     assert_eq!((&picture["intake"], picture["stages"].as_array().unwrap().len()), (&"open".into(), 7));
     // Standard output is no terminal here.
     let page = text(&tps.run(&["top"]).stdout);
-    for expected in ["intake open", "STAGE", "workers", "taken until durable", "0/s received"] {
+    for expected in ["intake open", "STAGE", "workers", "until durable", "0/s received"] {
         assert!(page.contains(expected), "{page}");
     }
     server.terminate();
@@ -361,8 +266,13 @@ fn dashboard_and_alerts_use_metrics_that_exist() {
         }
     }
     assert!(used > 40, "{used}");
-    // Each alert is explained.
+    // Each metric and each alert is explained.
     let guide = std::fs::read_to_string(ops.join("../docs/operations.md")).unwrap();
+    for name in &samples {
+        let name = name.strip_prefix("quittance_tps_").unwrap();
+        let name = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        assert!(guide.contains(&format!("`{name}`")), "{name}");
+    }
     for rule in alerts[0]["groups"][0]["rules"].as_vec().unwrap() {
         let name = rule["alert"].as_str().unwrap();
         assert!(guide.contains(&format!("| `{name}` |")), "{name}");
@@ -371,26 +281,4 @@ fn dashboard_and_alerts_use_metrics_that_exist() {
         selectors("a{code=\"x\"} > b{role=~\"p|q\",job=\"j\"}"),
         [("code", "x"), ("role", "p"), ("role", "q")].map(|(label, value)| (label.to_owned(), value.to_owned()))
     );
-}
-
-#[test]
-fn the_unit_starts_what_there_is() {
-    let unit =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../ops/quittance-tps.service")).unwrap();
-    let commands: Vec<&str> = unit
-        .lines()
-        .filter_map(|line| line.split_once("=/usr/local/bin/tps "))
-        .map(|(_, arguments)| arguments)
-        .collect();
-    assert_eq!(commands, ["serve"]);
-    for command in commands {
-        let mut program = Command::new(TPS);
-        program.args(command.split(' ')).arg("--help");
-        assert!(program.output().unwrap().status.success(), "{command}");
-    }
-    for line in
-        ["Type=notify", "WatchdogSec=30", "StateDirectory=quittance-tps", "Environment=TPS_DATA=/var/lib/quittance-tps"]
-    {
-        assert!(unit.lines().any(|found| found == line), "{line}");
-    }
 }

@@ -236,6 +236,29 @@ fn a_server_without_the_secret_of_newly_protected_keys_goes_on_with_those_it_has
 }
 
 #[test]
+fn the_key_of_the_webhooks_is_sealed_with_the_others() {
+    let tps = Installation::new();
+    let key = key_file(&tps, "tps.key");
+    let file = tps.data.join("keys/vru-webhook.key");
+    let holds = |text: &str| std::fs::read_to_string(&file).unwrap().contains(text);
+    let first = id(&tps.json(&["vru", "webhook-key"]), "key");
+    assert!(holds(&first));
+    assert!(tps.refused(&["vru", "webhook-key"]).contains("--replace") && holds(&first));
+    tps.json(&["key", "protect", "--key-file", &key]);
+    assert!(!holds(&first));
+    configure(
+        &tps,
+        &format!("key_file = \"{key}\"\nvru_http_listen = \"127.0.0.1:0\"\nvru_http_url = \"https://a\"\n"),
+    );
+    tps.json(&["config", "check"]);
+    let second = id(&tps.json(&["vru", "webhook-key", "--replace"]), "key");
+    assert!(second != first && !holds(&second));
+    tps.serve(&[]).terminate();
+    tps.json(&["key", "unprotect"]);
+    assert!(holds(&second));
+}
+
+#[test]
 fn damaged_protections_are_told_apart_from_wrong_secrets() {
     let tps = Installation::new();
     let key = key_file(&tps, "tps.key");

@@ -1,5 +1,7 @@
 //! Who gets in, who does not, and how the line is kept private.
 
+use std::io::{BufRead, BufReader, Write};
+
 use crate::world::{Mailer, World};
 
 #[test]
@@ -83,6 +85,13 @@ fn the_line_can_be_under_tls_with_the_servers_certificate() {
     assert!(code == 1 && !said.contains("Welcome"), "{said}");
     assert_eq!(world.call_with(&["--fingerprint", "12"], &credentials).0, 1);
     assert_eq!(world.mailer.call, world.vru_address);
+    // No access ends whose mailer could not say how to call.
+    let certificate = world.path("tps").join("keys/tls-certificate.der");
+    std::fs::rename(&certificate, world.path("aside")).unwrap();
+    let second = world.path("second-mailer");
+    assert!(!world.tps_output(&["vru", "mailer", &world.instrument, second.to_str().unwrap()]).status.success());
+    assert!(!second.exists());
+    assert!(world.call_with(&["--fingerprint", fingerprint], &credentials).1.contains("The balance is"));
 }
 
 #[test]
@@ -93,6 +102,24 @@ fn the_phone_says_what_is_wrong() {
     assert!(code == 0 && said.ends_with("Goodbye.\n"), "{said}");
     // Whoever hangs up early ends the call, and no telephone speaks like this.
     assert_eq!(world.call_with(&[], &[&world.mailer.number]).0, 0);
+    // Something that listens and is no VRU is told at once.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    std::thread::spawn(move || other.accept().unwrap().0.write_all(b"220 mail\r\n"));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tps")).args(["vru-phone", &address]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && told.contains("no VRU"), "{told}");
     let (code, said) = world.call_with(&[], &["hello"]);
-    assert!(code == 1 && said.contains("cut off"), "{said}");
+    assert!(code == 1 && said.contains("0 to 9, * and #"), "{said}");
+    let (code, said) = world.call_with(&["--digits", &"1".repeat(33)], &[]);
+    assert!(code == 1 && said.contains("at most 32"), "{said}");
+    // The VRU hangs up on what is no telephone, whether it ends its line or not.
+    for nonsense in ["hello\n".to_owned(), "1".repeat(100)] {
+        let mut line = std::net::TcpStream::connect(&world.vru_address).unwrap();
+        let said = BufReader::new(line.try_clone().unwrap()).lines().map_while(Result::ok);
+        let mut said = said.skip_while(|said| said != "keys 10 open");
+        assert!(said.next().is_some());
+        line.write_all(nonsense.as_bytes()).unwrap();
+        assert_eq!(said.next(), None);
+    }
 }

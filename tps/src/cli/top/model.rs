@@ -72,6 +72,8 @@ fn is_answer(name: &str) -> bool {
 impl Picture {
     /// What happened between two looks at one server. A server that started anew in between began at zero.
     pub(super) fn between(before: &CountersView, now: &CountersView) -> Self {
+        // Another process has used less than the one before; one that only took its keys anew goes on counting.
+        let cpu_us = now.cpu_us.checked_sub(before.cpu_us).unwrap_or(now.cpu_us);
         let nothing = CountersView::default();
         let before = if now.uptime_ms < before.uptime_ms { &nothing } else { before };
         let interval_ms = now.uptime_ms - before.uptime_ms;
@@ -106,7 +108,7 @@ impl Picture {
             intake: now.intake.clone(),
             last_commit: now.last_commit,
             connections: now.connections,
-            processors: rate(before.cpu_us, now.cpu_us) / 1e6,
+            processors: rate(0, cpu_us) / 1e6,
             received: sum(&|name| name == "received"),
             answered: sum(&|name| is_answer(name) && !name.starts_with("refused ")),
             refused: sum(&|name| name.starts_with("refused ")),
@@ -161,6 +163,8 @@ pub(super) mod tests {
         };
         let durable =
             Distribution { bounds: vec![1_000, 2_000], counts: vec![0, 1_000 * seconds, 0], sum: 1_500_000 * seconds };
+        let sizes =
+            Distribution { bounds: vec![1, 2], counts: vec![500 * seconds, 500 * seconds, 0], sum: 1_500 * seconds };
         CountersView {
             uptime_ms: 1_000 * seconds,
             last_commit: 50 * seconds,
@@ -170,7 +174,10 @@ pub(super) mod tests {
             intake: "open".to_owned(),
             connections: 7,
             queues: vec![QueueView { name: "workers".to_owned(), length: 3, capacity: 16_384 }],
-            histograms: vec![HistogramView { name: "durable_us".to_owned(), distribution: durable }],
+            histograms: vec![
+                HistogramView { name: "durable_us".to_owned(), distribution: durable },
+                HistogramView { name: "batch_requests".to_owned(), distribution: sizes },
+            ],
             warnings: vec![StatusWarning { message: "the last proof key ends soon".to_owned() }],
         }
     }
@@ -199,6 +206,9 @@ pub(super) mod tests {
     fn a_server_that_started_anew_began_at_zero() {
         let picture = Picture::between(&seen(1_000), &seen(4));
         assert_eq!((picture.interval_ms, picture.received), (4_000, 1_010.0));
+        let reloaded = CountersView { cpu_us: seen(1_000).cpu_us + 3_000_000, ..seen(4) };
+        let picture = Picture::between(&seen(1_000), &reloaded);
+        assert_eq!((picture.received, picture.processors), (1_010.0, 0.75), "the same process, with counters anew");
         let same = Picture::between(&seen(4), &seen(4));
         assert_eq!((same.interval_ms, same.received, same.quantiles.len()), (0, 0.0, 0));
         assert_eq!(same.clone().without_answer("gone".to_owned()).silent.as_deref(), Some("gone"));

@@ -68,8 +68,8 @@ fn draw(frame: &mut Frame<'_>, picture: &Picture, rates: &VecDeque<u64>) {
     let attention = text::attention(picture);
     let attention_height = if attention.is_empty() { 0 } else { attention.len().min(6) as u16 + 2 };
     let [head, chart, middle, low, warnings, foot] = Layout::vertical([
-        Constraint::Length(4),
-        Constraint::Min(3),
+        Constraint::Length(2),
+        Constraint::Fill(1),
         Constraint::Length(10),
         Constraint::Length(7),
         Constraint::Length(attention_height),
@@ -77,17 +77,17 @@ fn draw(frame: &mut Frame<'_>, picture: &Picture, rates: &VecDeque<u64>) {
     ])
     .areas(frame.area());
     let lines = vec![Line::from(text::head(picture)), Line::from(text::flow(picture).bold())];
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" TPS ")), head);
+    frame.render_widget(Paragraph::new(lines), head);
     let width = usize::from(chart.width.saturating_sub(2));
     let shown: Vec<u64> = rates.iter().skip(rates.len().saturating_sub(width)).copied().collect();
     let highest = shown.iter().copied().max().unwrap_or(0);
     let title = format!(" answered per second, highest {} ", text::rate(highest as f64));
     let line = Sparkline::default().block(Block::bordered().title(title)).data(&shown).style(Style::new().cyan());
     frame.render_widget(line, chart);
-    let [stages, answers] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(middle);
+    let [stages, answers] = Layout::horizontal([Constraint::Fill(2), Constraint::Fill(3)]).areas(middle);
     block(frame, stages, "stages", &text::stages(picture));
     block(frame, answers, "answers", &text::answers(picture));
-    let [histograms, queues] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(low);
+    let [histograms, queues] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(24)]).areas(low);
     block(frame, histograms, "sizes and durations", &text::histograms(picture));
     block(frame, queues, "queues", &text::queues(picture));
     if !attention.is_empty() {
@@ -102,23 +102,36 @@ fn draw(frame: &mut Frame<'_>, picture: &Picture, rates: &VecDeque<u64>) {
 mod tests {
     use ratatui::backend::TestBackend;
 
+    use super::super::model::StageRow;
     use super::super::model::tests::seen;
     use super::*;
 
     #[test]
     fn the_picture_fits_large_and_small_terminals() {
-        let picture = Picture::between(&seen(1), &seen(5)).without_answer("the server went away".to_owned());
         let rates = (0..300u64).collect();
-        for (width, height) in [(130, 45), (60, 20), (10, 3)] {
+        let shown = |picture: &Picture, width, height| -> String {
             let mut terminal = ratatui::Terminal::new(TestBackend::new(width, height)).unwrap();
-            terminal.draw(|frame| draw(frame, &picture, &rates)).unwrap();
-            if width == 130 {
-                let shown: String = terminal.backend().buffer().content().iter().map(|cell| cell.symbol()).collect();
-                for expected in ["1,000/s answered", "highest 299", "paid", "1.50 ms", "16,384", "the server went away"]
-                {
-                    assert!(shown.contains(expected), "{expected}");
-                }
-            }
+            terminal.draw(|frame| draw(frame, picture, &rates)).unwrap();
+            terminal.backend().buffer().content().iter().map(|cell| cell.symbol()).collect()
+        };
+        let mut picture = Picture::between(&seen(1), &seen(5)).without_answer("the server went away".to_owned());
+        let large = shown(&picture, 130, 45);
+        for expected in ["1,000/s answered", "highest 299", "paid", "1.50 ms", "16,384", "the server went away"] {
+            assert!(large.contains(expected), "{expected}");
+        }
+        shown(&picture, 10, 3);
+        // A terminal of the usual size holds the whole of a server that is well.
+        (picture.silent, picture.warnings) = (None, Vec::new());
+        picture.stages = ["receive", "open", "verify", "prove", "sequence", "commit", "reveal"]
+            .map(|name| StageRow { name: name.to_owned(), ..picture.stages[1].clone() })
+            .to_vec();
+        picture.answers.insert("denied AuthenticationFailed".to_owned(), (12_345.0, 9_345_678));
+        picture.connections = 20_000;
+        let usual = shown(&picture, 80, 24);
+        for expected in
+            ["processors busy", "highest 299", "BUSY", "reveal", "TOTAL", "9,345,678", "MEAN", "ROOM", "q ends"]
+        {
+            assert!(usual.contains(expected), "{expected} in\n{usual}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A picture as lines of text: what scripts read, and what the terminal shows.
 
-use super::model::Picture;
+use super::model::{Picture, Quantiles};
 use crate::cli::output::table;
 
 /// A rate, with thousands apart.
@@ -33,7 +33,7 @@ fn duration(microseconds: f64) -> String {
 pub(super) fn head(picture: &Picture) -> String {
     let seconds = picture.uptime_ms / 1_000;
     format!(
-        "up {}:{:02}:{:02}   intake {}   connections {}   commit {}   {:.2} processors busy",
+        "up {}:{:02}:{:02}  intake {}  connections {}  commit {}  {:.2} processors busy",
         seconds / 3_600,
         seconds / 60 % 60,
         seconds % 60,
@@ -47,7 +47,7 @@ pub(super) fn head(picture: &Picture) -> String {
 /// What comes in and goes out, per second.
 pub(super) fn flow(picture: &Picture) -> String {
     format!(
-        "{}/s received   {}/s answered   {}/s refused   {}/s commits",
+        "{}/s received  {}/s answered  {}/s refused  {}/s commits",
         rate(picture.received),
         rate(picture.answered),
         rate(picture.refused),
@@ -55,9 +55,9 @@ pub(super) fn flow(picture: &Picture) -> String {
     )
 }
 
-/// A row per stage.
+/// A row per stage. It stands beside [`answers`] on a terminal of 80 columns.
 pub(super) fn stages(picture: &Picture) -> String {
-    let mut rows = vec![["STAGE", "REQUESTS/S", "BATCH", "PROCESSORS"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["STAGE", "PER S", "BATCH", "BUSY"].map(str::to_owned).to_vec()];
     rows.extend(picture.stages.iter().map(|stage| {
         let batch = stage.batch.map_or_else(|| "-".to_owned(), |batch| format!("{batch:.1}"));
         vec![stage.name.clone(), rate(stage.per_second), batch, format!("{:.3}", stage.processors)]
@@ -67,7 +67,7 @@ pub(super) fn stages(picture: &Picture) -> String {
 
 /// A row per queue.
 pub(super) fn queues(picture: &Picture) -> String {
-    let mut rows = vec![["QUEUE", "WAITING", "ROOM"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["QUEUE", "WAIT", "ROOM"].map(str::to_owned).to_vec()];
     rows.extend(
         picture
             .queues
@@ -79,19 +79,25 @@ pub(super) fn queues(picture: &Picture) -> String {
 
 /// A row per histogram.
 pub(super) fn histograms(picture: &Picture) -> String {
-    let mut rows = vec![["OF THE LAST INTERVAL", "P50", "P90", "P99", "MEAN"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["INTERVAL", "P50", "P90", "P99", "MEAN"].map(str::to_owned).to_vec()];
     let named = [
-        ("durable_us", "taken until durable"),
+        ("durable_us", "until durable"),
         ("sync_us", "write and sync"),
-        ("batch_requests", "requests per batch"),
-        ("commit_requests", "requests per commit"),
+        ("batch_requests", "requests/batch"),
+        ("commit_requests", "requests/commit"),
     ];
     for (name, words) in named {
         let cells = picture.quantiles.get(name).map_or_else(
             || ["-"; 4].map(str::to_owned),
             |quantiles| {
-                let shown = |value: f64| if name.ends_with("_us") { duration(value) } else { format!("{value:.1}") };
-                [quantiles.p50, quantiles.p90, quantiles.p99, quantiles.mean].map(shown)
+                let Quantiles { p50, p90, p99, mean } = *quantiles;
+                if name.ends_with("_us") {
+                    [p50, p90, p99, mean].map(duration)
+                } else {
+                    // Counts are whole, what is found between two of them is not one.
+                    let [p50, p90, p99] = [p50, p90, p99].map(|value| format!("{:.0}", value.ceil()));
+                    [p50, p90, p99, format!("{mean:.1}")]
+                }
             },
         );
         rows.push(std::iter::once(words.to_owned()).chain(cells).collect());
@@ -101,7 +107,7 @@ pub(super) fn histograms(picture: &Picture) -> String {
 
 /// A row per kind of answer.
 pub(super) fn answers(picture: &Picture) -> String {
-    let mut rows = vec![["ANSWER", "PER SECOND", "SINCE START"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["ANSWER", "PER S", "TOTAL"].map(str::to_owned).to_vec()];
     rows.extend(
         picture
             .answers
@@ -138,13 +144,14 @@ mod tests {
     fn a_page_tells_everything() {
         let page = page(&Picture::between(&seen(3_600), &seen(3_661)));
         for expected in [
-            "up 1:01:01   intake open   connections 7",
-            "1,010/s received   1,000/s answered   10/s refused   50/s commits",
-            "open     1,000       50.0   0.250",
-            "workers  3        16,384",
-            "taken until durable   1.50 ms  1.90 ms",
-            "write and sync        -",
-            "denied InsufficientFunds  10          36,610",
+            "up 1:01:01  intake open  connections 7",
+            "1,010/s received  1,000/s answered  10/s refused  50/s commits",
+            "open     1,000  50.0   0.250",
+            "workers  3     16,384",
+            "until durable    1.50 ms  1.90 ms",
+            "write and sync   -",
+            "requests/batch   1        2        2        1.5",
+            "denied InsufficientFunds  10     36,610",
             "attention: the last proof key ends soon",
         ] {
             assert!(page.contains(expected), "{expected} in\n{page}");

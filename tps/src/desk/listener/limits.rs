@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::networks::network;
+
 /// Batches that an address may hand in at once; merchants come some times an hour.
 const BURST: u32 = 30;
 /// After this one more is permitted.
@@ -52,14 +54,6 @@ impl Limits {
             }
             None => false,
         }
-    }
-}
-
-/// Whoever has one address of IPv6 has all of its network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
-        v4 => v4,
     }
 }
 

@@ -8,7 +8,7 @@ use protocol::time::Timestamp;
 use super::*;
 use crate::admin::views::{Money, PinStage};
 use crate::vru::english;
-use crate::vru::prompts::PastAmount;
+use crate::vru::prompts::{PastAmount, PastAmounts, Reading};
 
 const PASSCODE: &str = "24681357";
 
@@ -170,6 +170,18 @@ fn reports_of_a_call_are_bounded() {
         assert!(says(&call.input(Input::Done(Outcome::Filed(12_345_678))), "1 2 3 4 5 6 7 8"));
     }
     assert!(says(&press(&mut call, "51"), "enough reports"));
+}
+
+#[test]
+fn what_is_done_in_a_call_is_bounded() {
+    let mut call = admitted();
+    // The attempt was the first.
+    for _ in 1..ACTIONS_MAX {
+        assert!(matches!(press(&mut call, "41").next, Next::Do(_)));
+        call.input(Input::Done(Outcome::Held));
+    }
+    let step = press(&mut call, "42");
+    assert!(says(&step, "call again") && matches!(step.next, Next::End) && call.has_ended());
 }
 
 #[test]

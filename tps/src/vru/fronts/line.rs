@@ -10,17 +10,20 @@
 //! The caller answers each `keys` with one line of up to 32 of `0`-`9`, `*`, `#`, or with `hangup`. Whoever is silent is
 //! asked again, and the second time told goodbye.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use super::stopped;
+use crate::networks::network;
 use crate::vru::call::SILENCE_MS;
 use crate::vru::conversation::{CALL_TIME_MAX, Conversation, KEYS_MAX, Turn};
 use crate::vru::desk::Desk;
@@ -28,10 +31,43 @@ use crate::vru::english;
 
 /// Calls at a time.
 const CALLS_MAX: usize = 64;
+/// Calls from one network at a time, so that nobody takes all lines.
+const CALLS_PER_NETWORK_MAX: usize = 8;
 /// How long the handshake of TLS may take.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// The first line.
 pub const GREETING: &str = "vru 1";
+
+/// Who is on the line.
+#[derive(Default)]
+struct Lines {
+    calls: usize,
+    of_network: HashMap<IpAddr, usize>,
+}
+
+impl Lines {
+    /// Takes a line for a caller from `network`; false if there is none for this one.
+    fn take(&mut self, network: Option<IpAddr>) -> bool {
+        let of_network = network.and_then(|network| self.of_network.get(&network)).copied().unwrap_or(0);
+        if self.calls >= CALLS_MAX || of_network >= CALLS_PER_NETWORK_MAX {
+            return false;
+        }
+        self.calls += 1;
+        if let Some(network) = network {
+            self.of_network.insert(network, of_network + 1);
+        }
+        true
+    }
+
+    fn give_back(&mut self, network: Option<IpAddr>) {
+        self.calls -= 1;
+        let Some(network) = network else { return };
+        let left = self.of_network.remove(&network).unwrap_or(0).saturating_sub(1);
+        if left > 0 {
+            self.of_network.insert(network, left);
+        }
+    }
+}
 
 /// Takes calls until `stop` becomes true.
 pub(super) async fn run(
@@ -41,28 +77,30 @@ pub(super) async fn run(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut calls = JoinSet::new();
+    let mut lines = Lines::default();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if calls.len() < CALLS_MAX => {
+                Ok((stream, peer)) => {
+                    // Callers of this machine, or behind a proxy on it, cannot be told apart.
+                    let network = (!peer.ip().to_canonical().is_loopback()).then(|| network(peer.ip()));
+                    if !lines.take(network) {
+                        tracing::warn!("too many calls to the VRU; one was not answered");
+                        continue;
+                    }
                     let (desk, acceptor) = (Arc::clone(&desk), acceptor.clone());
-                    calls.spawn(tokio::time::timeout(CALL_TIME_MAX, async move {
-                        match acceptor {
-                            None => serve(stream, desk).await,
-                            Some(acceptor) => {
-                                let shaken = tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await;
-                                serve(shaken??, desk).await
-                            }
-                        }
-                    }));
+                    calls.spawn(async move {
+                        // Whoever goes away, or speaks no TLS, is gone.
+                        let _ = tokio::time::timeout(CALL_TIME_MAX, answer(stream, acceptor, desk, network)).await;
+                        network
+                    });
                 }
-                Ok(_) => tracing::warn!("too many calls to the VRU; one was not answered"),
                 Err(error) => {
                     tracing::warn!(%error, "the VRU cannot answer a call");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
-            Some(_) = calls.join_next() => {}
+            Some(ended) = calls.join_next() => lines.give_back(ended.ok().flatten()),
             () = stopped(&mut stop) => break,
         }
     }
@@ -70,33 +108,55 @@ pub(super) async fn run(
     calls.shutdown().await;
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite, desk: Arc<Desk>) -> std::io::Result<()> {
-    let (reading, mut writing) = tokio::io::split(stream);
-    let mut reading = std::pin::pin!(BufReader::new(reading));
-    writing.write_all(format!("{GREETING}\n").as_bytes()).await?;
-    let (mut conversation, mut turn) = Conversation::answer(desk);
+async fn answer(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    desk: Arc<Desk>,
+    network: Option<IpAddr>,
+) -> std::io::Result<()> {
+    let Some(acceptor) = acceptor else { return serve(stream, desk, network).await };
+    let shaken = tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await??;
+    serve(shaken, desk, network).await
+}
+
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    desk: Arc<Desk>,
+    network: Option<IpAddr>,
+) -> std::io::Result<()> {
+    stream.write_all(format!("{GREETING}\n").as_bytes()).await?;
+    let (mut conversation, mut turn) = Conversation::answer(desk, network);
     loop {
         let told = lines(&turn);
-        writing.write_all(told.as_bytes()).await?;
-        writing.flush().await?;
+        stream.write_all(told.as_bytes()).await?;
+        stream.flush().await?;
         if turn.listen.is_none() {
-            return writing.shutdown().await;
+            return stream.shutdown().await;
         }
-        let mut line = Zeroizing::new(Vec::with_capacity(KEYS_MAX + 2));
-        let mut limited = (&mut reading).take(KEYS_MAX as u64 + 2);
-        let read = tokio::time::timeout(Duration::from_millis(SILENCE_MS), limited.read_until(b'\n', &mut line)).await;
-        let keys = match read {
+        let silence = Duration::from_millis(SILENCE_MS);
+        let keys = match tokio::time::timeout(silence, line(&mut stream)).await {
             Err(_) => Vec::new(),
-            Ok(length) => {
-                length?;
-                let text = std::str::from_utf8(&line).ok().and_then(|line| line.strip_suffix('\n'));
-                let keys = text.map(|text| text.trim_end_matches('\r')).and_then(Conversation::parse);
-                // Gone, hung up, or no telephone.
-                let Some(keys) = keys else { return Ok(()) };
+            Ok(line) => {
+                let line = line?;
+                let text = std::str::from_utf8(&line).ok().map(|text| text.trim_end_matches('\r'));
+                // Hung up, or no telephone.
+                let Some(keys) = text.and_then(Conversation::parse) else { return Ok(()) };
                 keys
             }
         };
         turn = conversation.keys(&keys).await;
+    }
+}
+
+/// One line without its end, byte by byte: a buffer would keep what was typed.
+async fn line(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(KEYS_MAX + 2));
+    loop {
+        match stream.read_u8().await? {
+            b'\n' => return Ok(line),
+            _ if line.len() > KEYS_MAX + 1 => return Err(std::io::ErrorKind::InvalidData.into()),
+            byte => line.push(byte),
+        }
     }
 }
 
@@ -117,4 +177,26 @@ fn lines(turn: &Turn) -> Zeroizing<String> {
         None => lines.push_str("bye\n"),
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_all_lines() {
+        let mut lines = Lines::default();
+        let network = |last: usize| Some(IpAddr::from([192, 0, 2, last as u8]));
+        assert_eq!((0..100).filter(|_| lines.take(network(1))).count(), CALLS_PER_NETWORK_MAX);
+        assert!(lines.take(None), "there are lines for others");
+        lines.give_back(network(1));
+        assert!(lines.take(network(1)) && !lines.take(network(1)));
+        let others = (2..200).filter(|last| lines.take(network(*last))).count();
+        assert_eq!(others, CALLS_MAX - CALLS_PER_NETWORK_MAX - 1);
+        assert!(!lines.take(None) && !lines.take(network(201)));
+        lines.give_back(None);
+        (2..2 + others).for_each(|last| lines.give_back(network(last)));
+        (0..CALLS_PER_NETWORK_MAX).for_each(|_| lines.give_back(network(1)));
+        assert_eq!((lines.calls, lines.of_network.len()), (0, 0));
+    }
 }

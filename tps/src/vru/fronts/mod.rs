@@ -14,8 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::desk::Desk;
 use crate::config::Config;
-use crate::data_directory::DataDirectory;
-use crate::keys::TlsKey;
+use crate::keys::{KeyError, TlsKey};
 use signature::WebhookKey;
 
 /// Why the VRU cannot be reached.
@@ -32,11 +31,11 @@ pub enum VruError {
         error: std::io::Error,
     },
     /// The certificate or its key is unusable.
-    #[error("the TLS certificate of the server is unusable: {0}; make a new one with `tps init` in an empty directory")]
+    #[error("the TLS certificate of the server is unusable: {0}; restore keys/ from a backup")]
     Tls(String),
     /// The key of the webhooks.
     #[error("the webhooks of the VRU need a key: {0}; make one with `tps vru webhook-key`")]
-    WebhookKey(crate::keys::KeyError),
+    WebhookKey(KeyError),
     /// The key of the webhooks is none.
     #[error("{0} holds no key for webhooks (16 to 256 characters): make one with `tps vru webhook-key`")]
     BadWebhookKey(std::path::PathBuf),
@@ -49,14 +48,14 @@ pub struct Fronts {
 }
 
 impl Fronts {
-    /// Binds the line at `line` and the webhooks at `webhooks`. Must be called within a tokio runtime.
+    /// Binds the line at `line` and the webhooks, which need their key, at `webhooks`. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`VruError`].
     pub fn bind(
         config: &Config,
         (line, webhooks): (Option<SocketAddr>, Option<SocketAddr>),
-        data: &DataDirectory,
+        webhook_key: Option<WebhookKey>,
         tls: &TlsKey,
     ) -> Result<Self, VruError> {
         let acceptor = if config.vru_tls { Some(tls::acceptor(tls)?) } else { None };
@@ -69,12 +68,9 @@ impl Fronts {
             }
             Err(error) => return Err(error),
         };
-        let webhook = match webhooks {
+        let webhook = match webhooks.zip(webhook_key) {
             None => None,
-            Some(address) => {
-                let key = WebhookKey::load(data.vault(), &signature::key_file(data))?;
-                Some((bind("vru_http_listen", address)?, key, config.vru_http_url.clone()))
-            }
+            Some((address, key)) => Some((bind("vru_http_listen", address)?, key, config.vru_http_url.clone())),
         };
         Ok(Self { line, webhook })
     }

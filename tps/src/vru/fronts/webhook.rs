@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 
 use super::signature::{SIGNATURE_HEADER, WebhookKey};
 use super::stopped;
+use crate::bounded_listener::BoundedListener;
 use crate::vru::call::SILENCE_MS;
 use crate::vru::conversation::{CALL_TIME_MAX, Conversation, Turn};
 use crate::vru::desk::Desk;
@@ -33,6 +34,8 @@ use crate::vru::prompts::Prompt;
 
 /// Calls at a time.
 const CALLS_MAX: usize = 256;
+/// Connections at a time: a proxy needs one for each step under way, and no step takes long.
+const CONNECTIONS_MAX: usize = 256;
 /// A call without a step for this long is forgotten.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(90);
 /// Longest body.
@@ -44,8 +47,20 @@ struct OpenCall {
     conversation: Conversation,
     /// What the URL of the next step must hold.
     token: String,
+    times: Times,
+}
+
+#[derive(Clone, Copy)]
+struct Times {
     begun: Instant,
     last_step: Instant,
+}
+
+impl Times {
+    /// Whether a call has been silent for too long, or lasts too long.
+    fn are_over(self, now: Instant) -> bool {
+        now - self.last_step >= IDLE_TIME_MAX || now - self.begun >= CALL_TIME_MAX
+    }
 }
 
 struct Service {
@@ -64,6 +79,7 @@ pub(super) async fn run(
     desk: Arc<Desk>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let listener = BoundedListener::new(listener, CONNECTIONS_MAX);
     let service = axum::serve(listener, router(key, url, desk));
     tokio::select! {
         served = service.with_graceful_shutdown({
@@ -124,10 +140,10 @@ impl Service {
     fn answer(&self, call: String, conversation: Conversation, begun: Instant, turn: &Turn) -> Response {
         let mut token = [0; 16];
         let listen = turn.listen.filter(|_| getrandom::fill(&mut token).is_ok());
-        let Some(listen) = listen else { return document(&hang_up(&turn.say)) };
+        let Some(listen) = listen else { return document(hang_up(&turn.say)) };
         let token = hex::encode(token);
-        let document = document(&gather(&turn.say, listen.keys_max, &format!("{}/vru/step?token={token}", self.url)));
-        let open = OpenCall { conversation, token, begun, last_step: Instant::now() };
+        let document = document(gather(&turn.say, listen.keys_max, &format!("{}/vru/step?token={token}", self.url)));
+        let open = OpenCall { conversation, token, times: Times { begun, last_step: Instant::now() } };
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(call, open);
         document
     }
@@ -140,15 +156,16 @@ async fn begin(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap
     };
     {
         let mut calls = service.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.retain(|_, call| call.last_step.elapsed() < IDLE_TIME_MAX && call.begun.elapsed() < CALL_TIME_MAX);
+        let now = Instant::now();
+        calls.retain(|_, call| !call.times.are_over(now));
         if calls.contains_key(&parameters.call) {
             return refusal(StatusCode::CONFLICT);
         }
         if calls.len() >= CALLS_MAX {
-            return document(&hang_up(&[Prompt::Busy]));
+            return document(hang_up(&[Prompt::Busy]));
         }
     }
-    let (conversation, turn) = Conversation::answer(Arc::clone(&service.desk));
+    let (conversation, turn) = Conversation::answer(Arc::clone(&service.desk), None);
     service.answer(parameters.call, conversation, Instant::now(), &turn)
 }
 
@@ -167,21 +184,19 @@ async fn step(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap,
             _ => None,
         }
     };
-    let Some(mut open) = open.filter(|open| open.last_step.elapsed() < IDLE_TIME_MAX) else {
-        return refusal(StatusCode::CONFLICT);
-    };
-    if open.begun.elapsed() >= CALL_TIME_MAX {
-        return document(&hang_up(&[Prompt::Goodbye]));
+    let Some(mut open) = open else { return refusal(StatusCode::CONFLICT) };
+    if open.times.are_over(Instant::now()) {
+        return document(hang_up(&[Prompt::Goodbye]));
     }
     let turn = open.conversation.keys(&keys).await;
-    service.answer(parameters.call, open.conversation, open.begun, &turn)
+    service.answer(parameters.call, open.conversation, open.times.begun, &turn)
 }
 
 async fn end(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     match service.authenticated(&uri, &headers, &body) {
         Ok(parameters) => {
             service.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&parameters.call);
-            document(&hang_up(&[]))
+            document(hang_up(&[]))
         }
         Err(status) => refusal(status),
     }
@@ -237,8 +252,8 @@ fn escaped(text: &str) -> Zeroizing<String> {
     escaped
 }
 
-fn document(text: &str) -> Response {
-    let mut response = Response::new(axum::body::Body::from(text.to_owned()));
+fn document(text: Zeroizing<String>) -> Response {
+    let mut response = Response::new(axum::body::Body::from(Bytes::from_owner(text)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -249,4 +264,20 @@ fn refusal(status: StatusCode) -> Response {
     let mut response = Response::new(axum::body::Body::empty());
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_ends_after_a_silence_and_after_its_time() {
+        let begun = Instant::now();
+        let over =
+            |last_step: Duration, now: Duration| Times { begun, last_step: begun + last_step }.are_over(begun + now);
+        let moment = Duration::from_millis(1);
+        assert!(!over(Duration::ZERO, IDLE_TIME_MAX - moment) && over(Duration::ZERO, IDLE_TIME_MAX));
+        let late = CALL_TIME_MAX - Duration::from_secs(10);
+        assert!(!over(late, CALL_TIME_MAX - moment) && over(late, CALL_TIME_MAX));
+    }
 }

@@ -67,7 +67,7 @@ pub struct Config {
     pub settlement: SettlementConfig,
     /// Public key of the funding agency, hexadecimal; with it, instructions are taken from the folder `funding`.
     pub funding_key: Option<String>,
-    /// Days that transactions stay in the ledger and may be refunded; then they move to the archive. 0 keeps everything.
+    /// Days that transactions stay in the ledger; then they move to the archive. 0 keeps everything.
     pub retention_days: u64,
     /// New payments are refused when less disk space than this is free.
     pub disk_low_bytes: u64,
@@ -402,7 +402,7 @@ pub const CONFIG_TEMPLATE: &str = "\
 # New payments are refused when less disk space than this is free.
 #disk_low_bytes = 536870912
 
-# Days that transactions stay in the ledger and may be refunded; then they move to signed files in DATA/archive, which audits
+# Days that transactions stay in the ledger; then they move to signed files in DATA/archive, which audits
 # go on reading. 0 keeps everything in the ledger.
 #retention_days = 0
 

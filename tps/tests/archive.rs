@@ -24,6 +24,7 @@ use tps::archive::{Archiving, Pruning, RetentionJob, SegmentHeader, Signers, Who
 use tps::audit::audit;
 use tps::backup;
 use tps::data_directory::DataDirectory;
+use tps::desk::records::PAIR_INDEX;
 use tps::jobs::Job;
 use tps::jobs::cursor::Cursor;
 use tps::keys::{KeyRing, KeySecret};
@@ -118,7 +119,13 @@ fn busy(store: impl Store + 'static, shards: u16, directory: &Path) -> (Engine, 
         assert_eq!(pay(&engine, &mut group[(units % 2) as usize], units).answer.reason, Reason::Paid);
     }
     settle(&engine, directory);
+    index(&engine);
     (engine, group)
+}
+
+/// The index for refunds is ahead of all jobs.
+fn index(engine: &Engine) {
+    engine.record(vec![Cursor::new(PAIR_INDEX, Place { batch: u64::MAX, index: u16::MAX }, 0).entry()]).unwrap();
 }
 
 fn whole(engine: &Engine, directory: &Path) -> Result<WholeLog, StoreError> {
@@ -229,12 +236,13 @@ fn nothing_is_archived_that_somebody_is_not_done_with() {
     assert!(archiving.write_next(&desk_key(), FOR_EVER).unwrap().is_none(), "nothing is settled");
     settle(&engine, directory.path());
     let places: Vec<Place> = all(engine.reader().as_ref()).into_iter().map(|(place, _)| place).collect();
-    engine.record(vec![Cursor::new("pairs", places[1], 0).entry()]).unwrap();
+    assert!(archiving.write_next(&desk_key(), FOR_EVER).unwrap().is_none(), "the index for refunds has not begun");
+    engine.record(vec![Cursor::new(PAIR_INDEX, places[1], 0).entry()]).unwrap();
     assert!(archiving.write_next(&desk_key(), Timestamp(1)).unwrap().is_none(), "nothing is so old");
     let header = archiving.write_next(&desk_key(), FOR_EVER).unwrap().unwrap();
     assert_eq!(header.last(), places[1], "as far as the slowest job has come");
     assert!(archiving.write_next(&desk_key(), FOR_EVER).unwrap().is_none());
-    engine.record(vec![Cursor::new("pairs", places[3], 0).entry()]).unwrap();
+    engine.record(vec![Cursor::new(PAIR_INDEX, places[3], 0).entry()]).unwrap();
     pay(&engine, &mut customer, 9);
     assert_eq!(
         archiving.write_next(&desk_key(), FOR_EVER).unwrap().unwrap().last(),
@@ -397,6 +405,7 @@ fn the_audit_replays_the_archive_first_and_verifies_archived_proofs() {
         customer.take(&content, &opened.answer);
     }
     settle(&engine, directory.path());
+    index(&engine);
     let before = audit(&engine, &data, &realm, true).unwrap();
     assert_eq!((before.payments, before.proofs, before.differences_found), (4, 4, 0), "{before:?}");
 

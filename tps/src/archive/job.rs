@@ -16,6 +16,7 @@ use super::{ArchiveSegment, SEGMENT_BYTES_MAX, SegmentHeader, segments};
 use crate::admin::{AdminError, AdminErrorCode};
 use crate::book::orders::OrderError;
 use crate::data_directory::{DataDirectory, make_private_directory};
+use crate::desk::records::PAIR_INDEX;
 use crate::jobs::cursor::Cursor;
 use crate::jobs::{Job, Pause, deferred};
 use crate::keys::KeyRing;
@@ -73,6 +74,10 @@ impl Archiving<'_> {
         let Some(cycle) = last_cycle(self.reader())? else { return Ok(None) };
         let settled = if cycle.closed { cycle.last() } else { cycle.after() };
         let cursors = Cursor::all(self.reader(), &[])?;
+        // Before the index for refunds has begun, none of the log is in it.
+        if !cursors.iter().any(|cursor| cursor.job == PAIR_INDEX) {
+            return Ok(None);
+        }
         let cursors = cursors.iter().filter(|cursor| !deferred::is_finished(cursor)).map(Cursor::place);
         let complete = Place { batch: complete, index: u16::MAX };
         Ok(cursors.chain([complete, settled]).min().filter(|place| *place > Place::default()))

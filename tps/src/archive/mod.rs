@@ -87,8 +87,8 @@ pub fn segments(reader: &dyn Reader) -> Result<Vec<SegmentHeader>, StoreError> {
     Ok(headers)
 }
 
-/// The last place that the archive holds; the ledger holds everything after it. A payment up to here is too old to be refunded:
-/// its record may have left the ledger.
+/// The last place that the archive holds; the ledger holds everything after it. Refunds of payments up to here go by the index
+/// (`crate::desk`), which nothing leaves.
 ///
 /// # Errors
 /// [`StoreError`].

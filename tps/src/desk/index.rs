@@ -4,8 +4,12 @@ use std::ops::ControlFlow;
 
 use protocol::response::Reason;
 
-use super::records::{PairCursor, PairRecord, StoredPlace};
+use protocol::ledger::instrument::Place;
+use protocol::time::{MINUTE_MS, Timestamp};
+
+use super::records::{PAIR_INDEX, PairRecord, StoredPlace};
 use crate::book::orders::OrderError;
+use crate::jobs::cursor::Cursor;
 use crate::pipeline::Engine;
 use crate::store::desk::DeskRecord;
 
@@ -13,6 +17,9 @@ use crate::store::desk::DeskRecord;
 const CHUNK: usize = 4_096;
 /// Transactions looked at per turn while nobody waits.
 const IDLE_CHUNK: usize = 2_048;
+/// What has waited so long is taken in while payments arrive, too: a refund must not have all of a busy year to catch up with, and
+/// no transaction is archived before it is in the index.
+const OVERDUE_MS: u64 = 60 * MINUTE_MS;
 
 /// Builds the index. One thread has it.
 #[derive(Debug, Default)]
@@ -31,7 +38,23 @@ impl PairIndex {
     pub(super) fn catch_up(&mut self, engine: &Engine) -> Result<StoredPlace, OrderError> {
         self.complete_below = engine.log_end().ok_or(OrderError::Stopping)?;
         while self.advance(engine, CHUNK)? {}
-        Ok(cursor(engine)?.last)
+        Ok(cursor(engine)?.into())
+    }
+
+    /// The same as [`Self::advance_idly`], but only where the next transaction waits for longer than [`OVERDUE_MS`].
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub(super) fn advance_overdue(&mut self, engine: &Engine, now: Timestamp) -> Result<(), OrderError> {
+        let reader = engine.reader();
+        let mut next = None;
+        reader.visit_payments(Some(cursor(engine)?), &mut |place, _| {
+            next = Some(place.batch);
+            ControlFlow::Break(())
+        })?;
+        let batch = next.map(|number| reader.batch(number)).transpose()?.flatten();
+        let overdue = batch.is_some_and(|batch| batch.header.batch_time.plus(OVERDUE_MS) < now);
+        if overdue { self.advance_idly(engine) } else { Ok(()) }
     }
 
     /// A little of the work, for turns in which nothing else is to do.
@@ -53,21 +76,20 @@ impl PairIndex {
     /// Takes up to `most` transactions into the index; whether there may be more.
     fn advance(&self, engine: &Engine, most: usize) -> Result<bool, OrderError> {
         let reader = engine.reader();
-        let before = cursor(engine)?.last;
+        let before = cursor(engine)?;
         let (mut last, mut looked_at) = (before, 0);
         let mut records = Vec::new();
-        let after = (before != StoredPlace::default()).then(|| before.into());
-        reader.visit_payments(after, &mut |place, payment| {
+        reader.visit_payments(Some(before), &mut |place, payment| {
             if place.batch >= self.complete_below || looked_at == most {
                 return ControlFlow::Break(());
             }
             looked_at += 1;
-            last = place.into();
+            last = place;
             if payment.reason == Reason::Paid {
                 let record = PairRecord {
                     merchant: payment.merchant,
                     number: payment.number,
-                    place: last,
+                    place: place.into(),
                     instrument: payment.instrument,
                     asset: payment.asset,
                     amount: payment.amount,
@@ -79,12 +101,14 @@ impl PairIndex {
         if last == before {
             return Ok(false);
         }
-        records.push(PairCursor { last }.entry());
+        records.push(Cursor::new(PAIR_INDEX, last, 0).entry());
         engine.record(records)?;
         Ok(looked_at == most)
     }
 }
 
-fn cursor(engine: &Engine) -> Result<PairCursor, OrderError> {
-    Ok(PairCursor::read(&**engine.reader(), &PairCursor::KEY)?.unwrap_or_default())
+/// The last transaction that was looked at; the place before all others where none was.
+fn cursor(engine: &Engine) -> Result<Place, OrderError> {
+    let cursor = Cursor::read(&**engine.reader(), &PAIR_INDEX.to_owned())?;
+    Ok(cursor.map(|cursor| cursor.place()).unwrap_or_default())
 }

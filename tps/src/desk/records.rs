@@ -10,6 +10,10 @@ use protocol::time::Timestamp;
 use crate::store::desk::{DeskKind, DeskRecord};
 use crate::store::{Reader, StoreError};
 
+/// The job that takes payments into the index of pairs, as its cursor names it. It has one like every job over the log, so that
+/// nothing is archived that is not in the index.
+pub const PAIR_INDEX: &str = "pairs";
+
 /// A place in the log, as records hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, BorshSerialize, BorshDeserialize)]
 pub struct StoredPlace {
@@ -93,26 +97,6 @@ impl DeskRecord for PairRecord {
 
     fn key(&self) -> [u8; 42] {
         joined(&[&self.merchant.0, &self.number.0, &self.place.key()])
-    }
-}
-
-/// How far the index of pairs has come: everything in the log up to this place is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
-pub struct PairCursor {
-    /// The last transaction that was looked at; the default before the first.
-    pub last: StoredPlace,
-}
-
-impl PairCursor {
-    pub(super) const KEY: [u8; 5] = *b"pairs";
-}
-
-impl DeskRecord for PairCursor {
-    const KIND: DeskKind = DeskKind::Cursor;
-    type Key = [u8; 5];
-
-    fn key(&self) -> [u8; 5] {
-        Self::KEY
     }
 }
 
@@ -225,7 +209,7 @@ pub struct MerchantBatchRecord {
     pub id: DeskBatchId,
     /// Digest of the batch.
     pub digest: Digest,
-    /// The merchant's signature for everything that was done.
+    /// The merchant's signature for everything that was done; empty where nothing was.
     pub batch: Vec<u8>,
     /// The answer: the same batch again gets these bytes.
     pub answer: Vec<u8>,
@@ -291,6 +275,5 @@ mod tests {
         assert_eq!(hex(open.key().to_vec()), format!("01{eleven}{twos}"));
         let sixes = "66".repeat(32);
         assert_eq!(hex(borsh::to_vec(&batch).unwrap()), format!("{eleven}{fives}{sixes}01000000010100000002"));
-        assert_eq!(hex(borsh::to_vec(&PairCursor { last: place }).unwrap()), "02010000000000000300");
     }
 }

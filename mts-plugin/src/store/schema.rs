@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Format of the database; a change of it adds a migration and raises this.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 const FORMAT_1: &str = "
 CREATE TABLE orders (
@@ -81,18 +81,35 @@ CREATE TABLE desk_batches (
 CREATE UNIQUE INDEX desk_batch_open ON desk_batches ((answer IS NULL)) WHERE answer IS NULL;
 ";
 
+/// Refunds of numbers that are no orders, because a settlement report lists payments of them.
+const FORMAT_3: &str = "
+ALTER TABLE refunds RENAME TO refunds_of_orders;
+CREATE TABLE refunds (
+    order_id BLOB PRIMARY KEY,
+    number BLOB NOT NULL,
+    granted_at INTEGER NOT NULL,
+    progress INTEGER NOT NULL,
+    refusal INTEGER,
+    totals BLOB NOT NULL,
+    answered_at INTEGER
+) WITHOUT ROWID;
+INSERT INTO refunds SELECT * FROM refunds_of_orders;
+DROP TABLE refunds_of_orders;
+CREATE INDEX refunds_by_number ON refunds (number);
+CREATE INDEX refunds_waiting ON refunds (granted_at) WHERE progress = 0;
+";
+
 /// Brings the database to the present format; several processes may try at once.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        0 => {
-            transaction.execute_batch(FORMAT_1)?;
-            transaction.execute_batch(FORMAT_2)?;
+    if !(0..=FORMAT).contains(&found) {
+        return Err(StoreError::Format { found, known: FORMAT });
+    }
+    for (step, text) in (0..).zip([FORMAT_1, FORMAT_2, FORMAT_3]) {
+        if found <= step {
+            transaction.execute_batch(text)?;
         }
-        1 => transaction.execute_batch(FORMAT_2)?,
-        FORMAT => {}
-        _ => return Err(StoreError::Format { found, known: FORMAT }),
     }
     if found != FORMAT {
         transaction.pragma_update(None, "user_version", FORMAT)?;
@@ -103,6 +120,24 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refunds_of_the_second_format_are_kept() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(FORMAT_1).unwrap();
+        connection.execute_batch(FORMAT_2).unwrap();
+        connection.pragma_update(None, "user_version", 2).unwrap();
+        let order = "INSERT INTO orders (number, state, quote, certificate, issued_at, expires_at) VALUES (x'01', 'refunded', x'', x'', 1, 2)";
+        connection.execute(order, []).unwrap();
+        let refund = "INSERT INTO refunds VALUES (x'02', x'01', 3, 1, NULL, x'04', 5)";
+        connection.execute(refund, []).unwrap();
+        migrate(&mut connection).unwrap();
+        let row = connection.query_row("SELECT * FROM refunds", [], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(6)?))
+        });
+        assert_eq!(row.unwrap(), (vec![2], vec![1], 3, 5));
+        connection.execute(&refund.replace("x'02', x'01'", "x'03', x'99'"), []).unwrap();
+    }
 
     #[test]
     fn a_store_of_the_first_format_is_brought_to_the_present_one_with_its_orders() {

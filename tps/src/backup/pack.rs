@@ -9,6 +9,7 @@ use protocol::time::Timestamp;
 
 use super::BackupError;
 use super::manifest::{FORMAT, MANIFEST, Manifest};
+use super::unpack::SETTLEMENTS;
 use crate::data_directory::{DataDirectory, DataError, sync_directory};
 use crate::store::CheckpointView;
 
@@ -56,6 +57,10 @@ pub fn create(
         if data.archive().exists() {
             archive.directory(&data.archive(), "archive")?;
         }
+        // The same holds for pages of settlement reports.
+        for (path, name) in settlements(data)? {
+            archive.directory(&path, &name)?;
+        }
         let ledger = data.checkpoint();
         archive.one(&ledger.join("high-water"), "ledger/high-water")?;
         archive.directory(&ledger.join("rocksdb"), "ledger/rocksdb")?;
@@ -71,6 +76,28 @@ pub fn create(
     })?;
     sync_directory(parent).map_err(DataError::system("write into", parent))?;
     Ok(manifest)
+}
+
+/// The directories with pages, one per cycle and merchant, and their names in the archive.
+fn settlements(data: &DataDirectory) -> Result<Vec<(PathBuf, String)>, BackupError> {
+    let below = |path: &Path, name: &str| -> Result<Vec<(PathBuf, String)>, BackupError> {
+        let failed = || DataError::system("list", path);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(failed())? {
+            let path = entry.map_err(failed())?.path();
+            if let Some(own) = path.file_name().and_then(|own| own.to_str()).filter(|_| path.is_dir()) {
+                found.push((path.clone(), format!("{name}/{own}")));
+            }
+        }
+        found.sort();
+        Ok(found)
+    };
+    if !data.settlements().exists() {
+        return Ok(Vec::new());
+    }
+    let cycles = below(&data.settlements(), SETTLEMENTS)?;
+    let merchants = cycles.iter().map(|(path, name)| below(path, name));
+    Ok(merchants.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 struct Archive<'a, W: Write> {

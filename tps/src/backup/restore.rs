@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use protocol::time::Timestamp;
 
 use super::manifest::MANIFEST;
+use super::unpack::SETTLEMENTS;
 use super::{BackupError, Findings, inspect, unpack};
 use crate::admin::client::AdminClient;
 use crate::data_directory::{DataDirectory, DataError, make_private_directory, sync_directory};
@@ -96,7 +97,8 @@ fn over(
     let replaced = RocksStore::replace(&data.ledger(), &new, &former, accept_loss);
     let error = match replaced {
         Ok(()) => {
-            restore_archive(&staged.path().join("archive"), data, now)?;
+            merge(&staged.path().join("archive"), &data.archive(), now)?;
+            merge(&staged.path().join(SETTLEMENTS), &data.settlements(), now)?;
             return Ok(Restored { findings, former_ledger: had_one.then_some(former) });
         }
         Err(error) => error,
@@ -116,20 +118,23 @@ fn over(
     Err(error)
 }
 
-/// Puts the segments of the backup into the archive where they are not there. One of another history is kept beside under another
-/// name. Where this is interrupted, restoring again finishes it.
-fn restore_archive(staged: &Path, data: &DataDirectory, now: Timestamp) -> Result<(), BackupError> {
+/// Puts the files of a directory of the backup into its place where they are not there. One of another history is kept beside under
+/// another name. Where this is interrupted, restoring again finishes it.
+fn merge(staged: &Path, directory: &Path, now: Timestamp) -> Result<(), BackupError> {
     if !staged.exists() {
         return Ok(());
     }
-    let archive = data.archive();
+    if !directory.exists() {
+        make_private_directory(directory)?;
+    }
     for entry in std::fs::read_dir(staged).map_err(DataError::system("list", staged))? {
         let from = entry.map_err(DataError::system("list", staged))?.path();
         let Some(name) = from.file_name() else { continue };
-        if !archive.exists() {
-            make_private_directory(&archive)?;
+        let to = directory.join(name);
+        if from.is_dir() {
+            merge(&from, &to, now)?;
+            continue;
         }
-        let to = archive.join(name);
         if to.exists() {
             if same_bytes(&from, &to).map_err(DataError::system("compare", &to))? {
                 continue;
@@ -139,10 +144,7 @@ fn restore_archive(staged: &Path, data: &DataDirectory, now: Timestamp) -> Resul
         }
         std::fs::rename(&from, &to).map_err(DataError::system("write", &to))?;
     }
-    if archive.exists() {
-        sync_directory(&archive).map_err(DataError::system("write into", &archive))?;
-    }
-    Ok(())
+    Ok(sync_directory(directory).map_err(DataError::system("write into", directory))?)
 }
 
 /// Whether two files hold the same.

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::BackupError;
 use super::manifest::MANIFEST;
-use crate::data_directory::{DataError, make_private_directory};
+use crate::data_directory::{DataError, make_private_directory, sync_directory};
 use crate::keys::{KeySecret, SecretKind};
 
 /// What a backup may hold: files at its top, and directories with files.
@@ -15,6 +15,8 @@ const FILES: [&str; 3] = [MANIFEST, "realm.toml", "tps.toml"];
 const DIRECTORIES: [&str; 5] = ["keys", "key-sets", ARCHIVE, "ledger", "ledger/rocksdb"];
 /// Is there only where something was archived.
 const ARCHIVE: &str = "archive";
+/// Pages of settlement reports, in a directory per merchant in one per cycle; is there only where something was settled.
+pub(super) const SETTLEMENTS: &str = "settlements";
 /// Bytes copied at once.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -56,18 +58,26 @@ pub fn unpack(file: &Path, secret: &KeySecret, directory: &Path) -> Result<(), B
         let place = place(&name).filter(|_| regular);
         let place = place.ok_or_else(|| BackupError::damaged(file, format!("it holds {}", name.display())))?;
         let to = directory.join(place);
-        if let Some(parent) = to.parent().filter(|parent| !parent.exists()) {
-            make_private_directory(parent)?;
-        }
+        // The archive, or pages of settlement reports two levels deeper.
+        let missing: Vec<&Path> = to.ancestors().skip(1).take_while(|parent| !parent.exists()).collect();
+        missing.into_iter().rev().try_for_each(make_private_directory)?;
         copy(&mut entry, &to, file)?;
     }
     // To the last byte: only the end of the stream says that nothing was cut off.
     let mut rest = archive.into_inner();
     std::io::copy(&mut rest, &mut std::io::sink()).map_err(damaged)?;
-    for path in DIRECTORIES.iter().copied().chain([""]).map(|name| directory.join(name)).filter(|path| path.exists()) {
-        crate::data_directory::sync_directory(&path).map_err(DataError::system("write into", &path))?;
+    sync_below(directory)
+}
+
+/// Makes the entries of a directory and of all in it durable.
+fn sync_below(directory: &Path) -> Result<(), BackupError> {
+    for entry in std::fs::read_dir(directory).map_err(DataError::system("list", directory))? {
+        let path = entry.map_err(DataError::system("list", directory))?.path();
+        if path.is_dir() {
+            sync_below(&path)?;
+        }
     }
-    Ok(())
+    Ok(sync_directory(directory).map_err(DataError::system("write into", directory))?)
 }
 
 /// Where an entry goes; `None` for one that no backup of ours has.
@@ -77,7 +87,8 @@ fn place(name: &Path) -> Option<PathBuf> {
     }
     let parent = name.parent()?.to_str()?;
     let known = if parent.is_empty() { FILES.contains(&name.to_str()?) } else { DIRECTORIES.contains(&parent) };
-    known.then(|| name.to_owned())
+    let page = parent.split('/').count() == 3 && parent.starts_with(&format!("{SETTLEMENTS}/"));
+    (known || page).then(|| name.to_owned())
 }
 
 fn copy(entry: &mut impl Read, to: &Path, backup: &Path) -> Result<(), BackupError> {
@@ -99,8 +110,14 @@ mod tests {
 
     #[test]
     fn only_the_names_of_a_backup_are_unpacked() {
-        for name in ["manifest.toml", "realm.toml", "keys/root.toml", "ledger/high-water", "ledger/rocksdb/000001.sst"]
-        {
+        for name in [
+            "manifest.toml",
+            "realm.toml",
+            "keys/root.toml",
+            "ledger/high-water",
+            "ledger/rocksdb/000001.sst",
+            "settlements/00000001/aa/00000.page",
+        ] {
             assert_eq!(place(Path::new(name)), Some(PathBuf::from(name)));
         }
         for name in [
@@ -112,6 +129,8 @@ mod tests {
             "keys",
             "keys/a/b",
             "ledger/rocksdb/a/b",
+            "settlements/a/b",
+            "settlements/a/b/c/d",
             "./tps.toml",
             "admin.sock",
         ] {

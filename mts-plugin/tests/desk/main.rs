@@ -12,7 +12,7 @@ use mts_plugin::store::{RefundProgress, Store};
 use mts_plugin::{Home, Settings, clock};
 use protocol::certificate::CertificateRequest;
 use protocol::codec::Canonical;
-use protocol::desk::{AnswerError, BatchEntry, DeskBatch, EntryRefusal, EntryResult, RefundedTotal, SettlementAnswer};
+use protocol::desk::{AnswerError, BatchEntry, DeskBatch, EntryRefusal, EntryResult, RefundedTotal};
 use protocol::ids::TransactionNumber;
 use protocol::key_set::Audience;
 use protocol::money::Asset;

@@ -13,6 +13,7 @@ use protocol::proof::{Claim, Outcome};
 use protocol::quote::Quote;
 use protocol::request::PaymentKind;
 use protocol::session::AgreementSecret;
+use protocol::settlement::{SettlementPage, SettlementReport, SettlementTerms, SettlementTotals};
 use protocol::signature::{CertificateRole, DeskRole, ProofRole, RootRole, SigningKey};
 use protocol::time::{DAY_MS, MINUTE_MS, Timestamp};
 
@@ -130,6 +131,17 @@ impl Realm {
     /// For results that do not fit the entries.
     pub fn answer(&self, batch: &DeskBatch, results: Vec<EntryResult>) -> Vec<u8> {
         DeskAnswer::new(batch, results, clock::now(), &self.desk).expect("results fit the entries").encode()
+    }
+
+    /// A signed settlement report of the realm for [`MERCHANT`].
+    ///
+    /// # Panics
+    /// For totals that do not add up.
+    pub fn settled(&self, cycle: u64, totals: Vec<SettlementTotals>, pages: &[SettlementPage]) -> SettlementReport {
+        let (from, until) = (self.since.plus(cycle), self.since.plus(cycle + 1));
+        let pages = pages.iter().map(SettlementPage::digest).collect();
+        let terms = SettlementTerms { realm: REALM, merchant: MERCHANT, cycle, from, until, totals, pages };
+        SettlementReport::sign(terms, &self.desk).expect("the totals add up")
     }
 
     /// How the desk is reached: at `address`, which shows `certificate`.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::{PaymentId, QuoteDigest, RefundOrderId, TransactionNumber};
 use protocol::money::{Amount, Asset};
-use protocol::settlement::{SettlementPage, SettlementReport};
+use protocol::settlement::{SettlementPage, SettlementReport, SettlementTotals};
 use protocol::time::Timestamp;
 
 /// A payment whose verified proof the merchant holds.
@@ -45,6 +45,8 @@ pub struct Records {
     pub refunds: Vec<HeldRefund>,
     /// Numbers of all orders that are on record.
     pub numbers: BTreeSet<TransactionNumber>,
+    /// When the TPS last gave back every payment of a number, as its reports say.
+    pub given_back: BTreeMap<TransactionNumber, Timestamp>,
 }
 
 /// Where report and records differ, and what that means.
@@ -64,7 +66,7 @@ pub enum Difference {
         /// Of what.
         asset: Asset,
     },
-    /// A proof is held for a payment of this cycle that the report does not list.
+    /// A proof is held for a payment of this cycle, or of the time since the report before, that the report does not list.
     NotCredited {
         /// The payment.
         payment: PaymentId,
@@ -96,11 +98,11 @@ pub enum Difference {
         /// The number.
         number: TransactionNumber,
     },
-    /// What is carried over into the cycle is not what the report of the cycle before left.
+    /// What is carried over into the cycle is not what the report before left.
     OtherCarry {
         /// In which asset.
         asset: Asset,
-        /// What the cycle before left, in smallest units.
+        /// What the report before left, in smallest units.
         left: String,
         /// What this one begins with.
         carried: String,
@@ -113,10 +115,11 @@ impl Difference {
         match self {
             Self::NotPresented { payment, number, known_order: true, units, asset } => format!(
                 "payment {payment} of {units} units of {asset} for order {number} was credited, but its proof was never presented: \
-                 deliver when it is, or refund it"
+                 deliver when it is, or `mts refunds accept {number} --again`"
             ),
             Self::NotPresented { payment, number, units, asset, .. } => format!(
-                "payment {payment} of {units} units of {asset} was credited for number {number}, which is no order here: refund it"
+                "payment {payment} of {units} units of {asset} was credited for number {number}, which is no order here: \
+                 `mts refunds accept {number} --again`"
             ),
             Self::NotCredited { payment, number, units, asset } => format!(
                 "payment {payment} of {units} units of {asset} for order {number} is proved, but was not credited: show the operator \
@@ -132,14 +135,16 @@ impl Difference {
                 "refund {order} of order {number} is listed with another sum than the desk answered: ask the operator"
             ),
             Self::OtherCarry { asset, left, carried } => format!(
-                "the cycle before left {left} units of {asset}, this one begins with {carried}: ask the operator"
+                "the report before left {left} units of {asset}, this one begins with {carried}: fetch what is missing with \
+                 `mts desk sync`, or ask the operator"
             ),
         }
     }
 }
 
-/// Compares a report, whose signature and pages were checked, with the records; `before` is the report of the cycle before, where
-/// it is at hand.
+/// Compares a report, whose signature and pages were checked, with the records; `before` is the last report before it that is at
+/// hand. Cycles that brought the merchant nothing have no report, so whatever was left then is carried into this one, and no payment
+/// lies in between.
 pub fn reconcile(
     report: &SettlementReport,
     pages: &[SettlementPage],
@@ -151,6 +156,7 @@ pub fn reconcile(
         records.payments.iter().map(|payment| (payment.payment, payment)).collect();
     for line in pages.iter().flat_map(|page| &page.payments) {
         match held.remove(&line.payment) {
+            None if records.given_back.get(&line.number).is_some_and(|time| line.batch_time <= *time) => {}
             None => differences.push(Difference::NotPresented {
                 payment: line.payment,
                 number: line.number,
@@ -167,7 +173,8 @@ pub fn reconcile(
             }
         }
     }
-    let in_cycle = |time: Timestamp| report.from <= time && time < report.until;
+    let from = before.map_or(report.from, |before| before.until.min(report.from));
+    let in_cycle = |time: Timestamp| from <= time && time < report.until;
     for proof in held.into_values().filter(|proof| in_cycle(proof.batch_time)) {
         differences.push(Difference::NotCredited {
             payment: proof.payment,
@@ -186,164 +193,27 @@ pub fn reconcile(
             Some(_) => {}
         }
     }
-    if let Some(before) = before.filter(|before| before.cycle + 1 == report.cycle) {
-        differences.extend(carried(before, report));
-    }
+    differences.extend(before.into_iter().flat_map(|before| carried(before, report)));
     differences
 }
 
 fn carried(before: &SettlementReport, report: &SettlementReport) -> Vec<Difference> {
-    let left: BTreeMap<Asset, i128> = before.totals.iter().map(|totals| (totals.asset, totals.carried_after)).collect();
-    let wrong = report.totals.iter().filter_map(|totals| {
-        let left = left.get(&totals.asset).copied().unwrap_or(0);
-        (left != totals.carried_before).then(|| Difference::OtherCarry {
-            asset: totals.asset,
-            left: left.to_string(),
-            carried: totals.carried_before.to_string(),
-        })
-    });
-    wrong.collect()
+    let sums = |report: &SettlementReport, units: fn(&SettlementTotals) -> i128| -> BTreeMap<Asset, i128> {
+        report.totals.iter().map(|totals| (totals.asset, units(totals))).collect()
+    };
+    let left = sums(before, |totals| totals.carried_after);
+    let carried = sums(report, |totals| totals.carried_before);
+    // An asset that a report does not name has nothing in it.
+    let assets: BTreeSet<Asset> = left.keys().chain(carried.keys()).copied().collect();
+    let both = |asset: Asset| (left.get(&asset).copied().unwrap_or(0), carried.get(&asset).copied().unwrap_or(0));
+    let wrong = assets.into_iter().map(|asset| (asset, both(asset))).filter(|(_, (left, carried))| left != carried);
+    let difference = |(asset, (left, carried)): (Asset, (i128, i128))| Difference::OtherCarry {
+        asset,
+        left: left.to_string(),
+        carried: carried.to_string(),
+    };
+    wrong.map(difference).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use protocol::ids::{MerchantId, RealmId};
-    use protocol::settlement::{SettledPayment, SettledRefund, SettlementTerms, SettlementTotals};
-    use protocol::signature::SigningKey;
-
-    use super::*;
-
-    const FROM: Timestamp = Timestamp(1_000);
-    const UNTIL: Timestamp = Timestamp(2_000);
-
-    fn line(number: u8, units: u64) -> SettledPayment {
-        SettledPayment {
-            payment: PaymentId([number; 16]),
-            number: TransactionNumber([number; 16]),
-            quote_digest: QuoteDigest([number; 32]),
-            amount: Amount::new(units).unwrap(),
-            asset: Asset::USD6,
-            batch_time: Timestamp(1_500),
-        }
-    }
-
-    fn held(line: &SettledPayment) -> HeldPayment {
-        HeldPayment {
-            payment: line.payment,
-            number: line.number,
-            quote_digest: line.quote_digest,
-            amount: line.amount,
-            asset: line.asset,
-            batch_time: line.batch_time,
-        }
-    }
-
-    fn report(
-        cycle: u64,
-        carried: i128,
-        payments: &[SettledPayment],
-        refunds: &[SettledRefund],
-    ) -> (SettlementReport, Vec<SettlementPage>) {
-        let (realm, merchant) = (RealmId([1; 16]), MerchantId([2; 16]));
-        let mut page = SettlementPage::new(realm, merchant, cycle, 0);
-        page.payments = payments.to_vec();
-        page.refunds = refunds.to_vec();
-        let credited = payments.iter().map(|line| line.amount.signed()).sum();
-        let refunded = refunds.iter().map(|line| line.units as i128).sum();
-        let totals = SettlementTotals {
-            asset: Asset::USD6,
-            payments: payments.len() as u64,
-            carried_before: carried,
-            credited,
-            returned: 0,
-            refunded,
-            fees: 0,
-            payout: 0,
-            carried_after: carried + credited - refunded,
-        };
-        let pages = vec![page];
-        let terms = SettlementTerms {
-            realm,
-            merchant,
-            cycle,
-            from: FROM,
-            until: UNTIL,
-            totals: vec![totals],
-            pages: pages.iter().map(SettlementPage::digest).collect(),
-        };
-        (SettlementReport::sign(terms, &SigningKey::from_seed([3; 32])).unwrap(), pages)
-    }
-
-    // spec: K-105
-    #[test]
-    fn a_suppressed_proof_shows_up() {
-        let lines = [line(1, 10), line(2, 20), line(3, 30)];
-        let (report, pages) = report(1, 0, &lines, &[]);
-        let records = Records {
-            payments: vec![held(&lines[0])],
-            numbers: [lines[0].number, lines[1].number].into(),
-            ..Records::default()
-        };
-        let differences = reconcile(&report, &pages, &records, None);
-        let found: Vec<_> = differences
-            .iter()
-            .map(|difference| match difference {
-                Difference::NotPresented { number, known_order, units, .. } => (number.0[0], *known_order, *units),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(found, [(2, true, 20), (3, false, 30)]);
-        assert!(differences[0].text().contains("never presented") && differences[1].text().contains("no order here"));
-    }
-
-    #[test]
-    fn what_was_proved_and_not_credited_or_credited_otherwise_shows_up() {
-        let lines = [line(1, 10), line(2, 20)];
-        let (report, pages) = report(1, 0, &lines, &[]);
-        let mut other = held(&lines[1]);
-        other.amount = Amount::new(21).unwrap();
-        let missing = held(&line(4, 40));
-        let later = HeldPayment { batch_time: UNTIL, ..held(&line(5, 50)) };
-        let records = Records { payments: vec![held(&lines[0]), other, missing, later], ..Records::default() };
-        let differences = reconcile(&report, &pages, &records, None);
-        assert_eq!(
-            differences,
-            [
-                Difference::OtherTerms { payment: other.payment, number: other.number },
-                Difference::NotCredited {
-                    payment: missing.payment,
-                    number: missing.number,
-                    units: 40,
-                    asset: Asset::USD6
-                }
-            ]
-        );
-    }
-
-    #[test]
-    fn refunds_and_carries_are_compared() {
-        let refund = |number: u8, units| SettledRefund {
-            order: RefundOrderId([number; 16]),
-            number: TransactionNumber([number; 16]),
-            units,
-            asset: Asset::USD6,
-            refunded_at: Timestamp(1_600),
-        };
-        let granted = |number: u8, units| HeldRefund {
-            order: RefundOrderId([number; 16]),
-            number: TransactionNumber([number; 16]),
-            totals: BTreeMap::from([(Asset::USD6, units)]),
-        };
-        let (before, _) = report(1, 0, &[line(9, 7)], &[]);
-        let (report, pages) = report(2, 6, &[], &[refund(1, 10), refund(2, 20), refund(3, 30)]);
-        let records = Records { refunds: vec![granted(1, 10), granted(2, 21)], ..Records::default() };
-        let differences = reconcile(&report, &pages, &records, Some(&before));
-        assert_eq!(differences.len(), 3, "{differences:?}");
-        assert!(matches!(differences[0], Difference::OtherRefund { order, .. } if order.0[0] == 2));
-        assert!(matches!(differences[1], Difference::RefundNotGranted { order, .. } if order.0[0] == 3));
-        assert!(
-            matches!(&differences[2], Difference::OtherCarry { left, carried, .. } if left == "7" && carried == "6")
-        );
-        assert!(differences.iter().all(|difference| !difference.text().is_empty()));
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use crate::limits::{
     CERTIFICATE_BYTES_MAX, MERCHANT_KEY_LIFETIME_MAX_MS, MERCHANT_NAME_BYTES_MAX, PROTOCOL_VERSION, SUITE,
 };
 use crate::session::AgreementPublic;
-use crate::signature::{CertificateRole, Domain, MerchantRole, Signature, SigningKey, strict_verify};
+use crate::signature::{CertificateRole, Domain, MerchantRole, Signed, SigningKey};
 use crate::time::Timestamp;
 
 /// Why a certificate or a request for one is not believed.
@@ -73,16 +73,7 @@ impl CertificateRequest {
     /// [`DecodeError`] for an unusable name.
     pub fn new(name: String, session: AgreementPublic, desk: &SigningKey<MerchantRole>) -> Result<Self, DecodeError> {
         let version = PROTOCOL_VERSION;
-        let mut request = Self { version, suite: SUITE, name, session, desk: desk.public(), signature: [0; 64] };
-        request.check()?;
-        request.signature = desk.sign(Domain::CERTIFICATE_REQUEST, &request.signed_bytes()).0;
-        Ok(request)
-    }
-
-    fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.encode();
-        bytes.truncate(bytes.len() - 64);
-        bytes
+        Self { version, suite: SUITE, name, session, desk: desk.public(), signature: [0; 64] }.signed(desk)
     }
 
     /// Checks that whoever made the request holds the desk key.
@@ -90,14 +81,21 @@ impl CertificateRequest {
     /// # Errors
     /// [`CertificateError::NoPossession`].
     pub fn verify(&self) -> Result<(), CertificateError> {
-        let signature = Signature(self.signature);
-        strict_verify(&self.desk, Domain::CERTIFICATE_REQUEST, &[&self.signed_bytes()], &signature)
-            .map_err(|_| CertificateError::NoPossession)
+        self.verify_signature(&self.desk).map_err(|_| CertificateError::NoPossession)
     }
 
     /// Short text for people to compare over another channel before approval: half of the hash of the request.
     pub fn fingerprint(&self) -> String {
         hex::encode(&tagged(Purpose::CERTIFICATE, &self.encode())[..16])
+    }
+}
+
+impl Signed for CertificateRequest {
+    type Signer = MerchantRole;
+    const DOMAIN: Domain<MerchantRole> = Domain::CERTIFICATE_REQUEST;
+
+    fn signature_mut(&mut self) -> &mut [u8; 64] {
+        &mut self.signature
     }
 }
 
@@ -156,7 +154,7 @@ impl MerchantCertificate {
         issuer: &SigningKey<CertificateRole>,
     ) -> Result<Self, CertificateError> {
         request.verify()?;
-        let mut certificate = Self {
+        let certificate = Self {
             version: PROTOCOL_VERSION,
             suite: SUITE,
             realm: terms.realm,
@@ -170,15 +168,7 @@ impl MerchantCertificate {
             issuer: key_id(KeyRole::Certificate, &issuer.public()),
             signature: [0; 64],
         };
-        certificate.check()?;
-        certificate.signature = issuer.sign(Domain::MERCHANT_CERTIFICATE, &certificate.signed_bytes()).0;
-        Ok(certificate)
-    }
-
-    fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.encode();
-        bytes.truncate(bytes.len() - 64);
-        bytes
+        Ok(certificate.signed(issuer)?)
     }
 
     /// The tagged hash of the whole encoding; part of every session derived with this certificate.
@@ -201,12 +191,19 @@ impl MerchantCertificate {
         if self.realm != keys.realm() {
             return Err(CertificateError::WrongRealm { expected: keys.realm(), actual: self.realm });
         }
-        let signature = Signature(self.signature);
-        strict_verify(&issuer.public, Domain::MERCHANT_CERTIFICATE, &[&self.signed_bytes()], &signature)
-            .map_err(|_| CertificateError::BadSignature)?;
+        self.verify_signature(&issuer.public).map_err(|_| CertificateError::BadSignature)?;
         let verified = VerifiedCertificate { digest: self.digest(), certificate: self.clone() };
         verified.check_validity(now)?;
         Ok(verified)
+    }
+}
+
+impl Signed for MerchantCertificate {
+    type Signer = CertificateRole;
+    const DOMAIN: Domain<CertificateRole> = Domain::MERCHANT_CERTIFICATE;
+
+    fn signature_mut(&mut self) -> &mut [u8; 64] {
+        &mut self.signature
     }
 }
 

@@ -52,6 +52,17 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// What a peer is told of it: one reason for another version, one for another suite, one for all else.
+    pub(crate) fn tell<T>(&self, malformed: T, version: T, suite: T) -> T {
+        match self {
+            Self::Version { .. } => version,
+            Self::Suite { .. } => suite,
+            Self::Length { .. } | Self::Field { .. } | Self::NotCanonical { .. } => malformed,
+        }
+    }
+}
+
 /// A message of fixed size: rkyv bytes without pointers or padding.
 pub trait Fixed: Sized {
     /// The exact size in bytes.

@@ -5,72 +5,42 @@
 
 use crate::codec::{DecodeError, Fixed, fixed};
 use crate::frame::MessageType;
+use crate::numbered::numbered;
 
-/// Why the TPS did not look at a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[repr(u16)]
-pub enum ErrorCode {
+numbered! {
+    /// Why the TPS did not look at a request.
+    #[repr(u16)]
+    ErrorCode: u16;
+
     /// A message that is no message: wrong size or a field out of range.
-    #[error("the TPS could not read the request: update the client")]
-    Malformed = 1,
+    Malformed = 1, "the TPS could not read the request: update the client";
     /// Another version of the protocol.
-    #[error("the TPS speaks another version of the protocol: update the older side")]
-    UnsupportedVersion = 2,
+    UnsupportedVersion = 2, "the TPS speaks another version of the protocol: update the older side";
     /// Another cryptographic suite.
-    #[error("the TPS does not know this cryptographic suite: update the older side")]
-    UnsupportedSuite = 3,
+    UnsupportedSuite = 3, "the TPS does not know this cryptographic suite: update the older side";
     /// Sealed for a session key that this TPS does not hold, or no longer.
-    #[error("the TPS does not hold this session key any more: refresh the pinned key set")]
-    UnknownKey = 4,
+    UnknownKey = 4, "the TPS does not hold this session key any more: refresh the pinned key set";
     /// The account's home is another cell.
-    #[error("the account is served by another cell: refresh the pinned key set")]
-    Moved = 5,
+    Moved = 5, "the account is served by another cell: refresh the pinned key set";
     /// A kind of payment that this TPS does not offer.
-    #[error("the TPS does not offer this kind of payment")]
-    UnsupportedKind = 6,
+    UnsupportedKind = 6, "the TPS does not offer this kind of payment";
     /// The customer's half does not open.
-    #[error("the TPS could not open the sealed half: it was damaged or sealed for another key; send it again")]
-    DoesNotOpen = 7,
+    DoesNotOpen = 7, "the TPS could not open the sealed half: it was damaged or sealed for another key; send it again";
     /// More requests than the TPS can take now.
-    #[error("the TPS is overloaded: ask again shortly")]
-    Overloaded = 8,
+    Overloaded = 8, "the TPS is overloaded: ask again shortly";
     /// More requests than this connection or address may have open.
-    #[error("too many requests from here are open: wait for answers before sending more")]
-    OverBudget = 9,
+    OverBudget = 9, "too many requests from here are open: wait for answers before sending more";
     /// The TPS is about to stop.
-    #[error("the TPS is about to stop: ask again shortly")]
-    Draining = 10,
+    Draining = 10, "the TPS is about to stop: ask again shortly";
     /// The TPS has too little disk space to take new payments.
-    #[error("the TPS cannot take payments now for want of disk space: ask again later")]
-    DiskLow = 11,
+    DiskLow = 11, "the TPS cannot take payments now for want of disk space: ask again later";
     /// The answer to an activation that fails for whatever reason: nothing about the instrument is told.
-    #[error(
-        "the activation was refused: the bundle was used, is expired, or is not for this TPS; ask your operator for a new one"
-    )]
-    ActivationRefused = 12,
+    ActivationRefused = 12, "the activation was refused: the bundle was used, is expired, or is not for this TPS; ask your operator for a new one";
     /// The TPS has no valid key to sign proofs with: a merchant would refuse what it signs.
-    #[error("the TPS has no valid key for proofs and takes no payments now: ask again later")]
-    NoProofKey = 13,
+    NoProofKey = 13, "the TPS has no valid key for proofs and takes no payments now: ask again later";
 }
 
 impl ErrorCode {
-    /// All codes.
-    pub const ALL: [Self; 13] = [
-        Self::Malformed,
-        Self::UnsupportedVersion,
-        Self::UnsupportedSuite,
-        Self::UnknownKey,
-        Self::Moved,
-        Self::UnsupportedKind,
-        Self::DoesNotOpen,
-        Self::Overloaded,
-        Self::OverBudget,
-        Self::Draining,
-        Self::DiskLow,
-        Self::ActivationRefused,
-        Self::NoProofKey,
-    ];
-
     /// Whether the same request may succeed later without anybody changing anything.
     pub const fn is_transient(self) -> bool {
         matches!(
@@ -78,22 +48,11 @@ impl ErrorCode {
             Self::DoesNotOpen | Self::Overloaded | Self::OverBudget | Self::Draining | Self::DiskLow | Self::NoProofKey
         )
     }
-
-    /// The code of that number.
-    pub fn from_number(number: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| *code as u16 == number)
-    }
 }
 
 impl From<&DecodeError> for ErrorCode {
     fn from(error: &DecodeError) -> Self {
-        match error {
-            DecodeError::Version { .. } => Self::UnsupportedVersion,
-            DecodeError::Suite { .. } => Self::UnsupportedSuite,
-            DecodeError::Length { .. } | DecodeError::Field { .. } | DecodeError::NotCanonical { .. } => {
-                Self::Malformed
-            }
-        }
+        error.tell(Self::Malformed, Self::UnsupportedVersion, Self::UnsupportedSuite)
     }
 }
 
@@ -138,11 +97,11 @@ mod tests {
     #[test]
     fn errors_round_trip() {
         for code in ErrorCode::ALL {
-            let message = ErrorMessage::new(code, 250);
+            let message = ErrorMessage::new(*code, 250);
             let bytes = message.encode();
             assert_eq!(bytes.len(), 9);
             assert_eq!(ErrorMessage::decode(&bytes), Ok(message));
-            assert_eq!(message.code(), code);
+            assert_eq!(message.code(), *code);
         }
         assert!(ErrorMessage::decode(&[1, 1, 3, 0, 0, 0, 0, 0, 0]).is_err());
         assert!(ErrorMessage::decode(&[1, 1, 2, 1, 0, 0, 0, 0, 0]).is_err());

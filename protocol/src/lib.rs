@@ -35,6 +35,7 @@ pub mod ledger;
 pub mod limits;
 pub mod money;
 pub mod notary;
+mod numbered;
 pub mod operations;
 pub mod order;
 pub mod pin;

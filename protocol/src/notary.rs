@@ -9,7 +9,7 @@ use crate::hash::{Purpose, tagged};
 use crate::ids::{Digest, KeyId, RealmId};
 use crate::key_set::{KeyRole, KeySetError, PinnedKeySet, key_id};
 use crate::limits::{PROTOCOL_VERSION, SUITE};
-use crate::signature::{Domain, NotaryRole, Signature, SigningKey, strict_verify};
+use crate::signature::{Domain, NotaryRole, Signed, SigningKey};
 use crate::time::Timestamp;
 
 /// Bytes of an encoded receipt: always the same.
@@ -83,7 +83,7 @@ impl NotaryReceipt {
     ) -> Result<Self, DecodeError> {
         let sequence =
             after.sequence.checked_add(1).ok_or(DecodeError::Field { what: Self::NAME, field: "sequence number" })?;
-        let mut receipt = Self {
+        let receipt = Self {
             version: PROTOCOL_VERSION,
             suite: SUITE,
             realm,
@@ -94,15 +94,7 @@ impl NotaryReceipt {
             key: key_id(KeyRole::Notary, &key.public()),
             signature: [0; 64],
         };
-        receipt.check()?;
-        receipt.signature = key.sign(Domain::NOTARY_RECEIPT, &receipt.signed_bytes()).0;
-        Ok(receipt)
-    }
-
-    fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.encode();
-        bytes.truncate(RECEIPT_BYTES - 64);
-        bytes
+        receipt.signed(key)
     }
 
     /// What the next receipt follows.
@@ -120,9 +112,7 @@ impl NotaryReceipt {
             return Err(NotaryError::OtherRealm(self.realm));
         }
         let signer = keys.key(KeyRole::Notary, self.key, self.time)?;
-        let signature = Signature(self.signature);
-        strict_verify(&signer.public, Domain::NOTARY_RECEIPT, &[&self.signed_bytes()], &signature)
-            .map_err(|_| NotaryError::BadSignature)
+        self.verify_signature(&signer.public).map_err(|_| NotaryError::BadSignature)
     }
 
     /// Whether this receipt comes directly after `before`. Says nothing about signatures.
@@ -135,6 +125,15 @@ impl NotaryReceipt {
             return Ok(());
         }
         Err(NotaryError::BrokenChain { sequence: self.sequence })
+    }
+}
+
+impl Signed for NotaryReceipt {
+    type Signer = NotaryRole;
+    const DOMAIN: Domain<NotaryRole> = Domain::NOTARY_RECEIPT;
+
+    fn signature_mut(&mut self) -> &mut [u8; 64] {
+        &mut self.signature
     }
 }
 

@@ -12,7 +12,7 @@ use crate::limits::{
     SETTLEMENT_REPORT_BYTES_MAX, SUITE,
 };
 use crate::money::{Amount, Asset, MoneyError, add};
-use crate::signature::{DeskRole, Domain, Signature, SigningKey, strict_verify};
+use crate::signature::{DeskRole, Domain, Signed, SigningKey};
 use crate::time::Timestamp;
 
 /// A payment that was credited.
@@ -184,11 +184,21 @@ pub enum SettlementError {
     #[error("the settlement report is forged or altered: its signature does not hold")]
     BadSignature,
     /// The pages are not those of the report.
-    #[error("page {0} of the settlement report is missing or altered: fetch the cycle again")]
+    #[error(
+        "page {0} of the settlement report is missing or altered: remove the report's directory, if it is here, and fetch it again with `mts desk sync`; if that does not help, tell the operator"
+    )]
     Page(u32),
     /// The pages do not add up to the totals.
     #[error("the pages of the settlement report do not add up to its totals in {0}: tell the operator")]
     Totals(Asset),
+    /// The report of another cycle than was asked for.
+    #[error("the settlement report of cycle {got} came in answer to the question for cycle {asked}: tell the operator")]
+    OtherCycle {
+        /// Asked for.
+        asked: u64,
+        /// Received.
+        got: u64,
+    },
 }
 
 /// What a report says, before it is signed.
@@ -217,7 +227,7 @@ impl SettlementReport {
     /// [`DecodeError`] where the totals do not add up, or there are too many pages.
     pub fn sign(terms: SettlementTerms, key: &SigningKey<DeskRole>) -> Result<Self, DecodeError> {
         let SettlementTerms { realm, merchant, cycle, from, until, totals, pages } = terms;
-        let mut report = Self {
+        let report = Self {
             version: PROTOCOL_VERSION,
             suite: SUITE,
             realm,
@@ -230,15 +240,7 @@ impl SettlementReport {
             key: key_id(KeyRole::Desk, &key.public()),
             signature: [0; 64],
         };
-        report.check()?;
-        report.signature = key.sign(Domain::SETTLEMENT_REPORT, &report.signed_bytes()).0;
-        Ok(report)
-    }
-
-    fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.encode();
-        bytes.truncate(bytes.len() - 64);
-        bytes
+        report.signed(key)
     }
 
     /// Checks addressee, signer and signature. The signing key may since have left its validity, but not the pinned set.
@@ -251,9 +253,7 @@ impl SettlementReport {
         }
         let entry = keys.keys().iter().find(|entry| entry.role == KeyRole::Desk && entry.id == self.key);
         let signer = keys.key(KeyRole::Desk, self.key, entry.map_or(self.until, |entry| entry.valid_from))?;
-        let signature = Signature(self.signature);
-        strict_verify(&signer.public, Domain::SETTLEMENT_REPORT, &[&self.signed_bytes()], &signature)
-            .map_err(|_| SettlementError::BadSignature)
+        self.verify_signature(&signer.public).map_err(|_| SettlementError::BadSignature)
     }
 
     /// Checks that `pages` are the report's, all of them, and add up to its totals.
@@ -292,6 +292,15 @@ impl SettlementReport {
             }
         }
         Ok(())
+    }
+}
+
+impl Signed for SettlementReport {
+    type Signer = DeskRole;
+    const DOMAIN: Domain<DeskRole> = Domain::SETTLEMENT_REPORT;
+
+    fn signature_mut(&mut self) -> &mut [u8; 64] {
+        &mut self.signature
     }
 }
 

@@ -199,7 +199,7 @@ impl Counters {
 
     /// Messages answered with a typed error, by code.
     pub fn refusals(&self) -> impl Iterator<Item = (ErrorCode, u64)> {
-        ErrorCode::ALL.into_iter().zip(self.refused.iter().map(Counter::get))
+        ErrorCode::ALL.iter().copied().zip(self.refused.iter().map(Counter::get))
     }
 
     /// Requests taken in.

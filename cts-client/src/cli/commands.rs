@@ -14,7 +14,7 @@ use cts_client::{BuyOptions, Progress, Quoted, Wallet, WalletSettings, enrol, wa
 use indicatif::{ProgressBar, ProgressStyle};
 use protocol::customer::payment::Standing;
 use protocol::ids::TransactionNumber;
-use protocol::purchase::{Address, LoyaltyId};
+use protocol::purchase::{Address, LoyaltyId, RefundStatus};
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Command, KeysCommand, PinArguments};
@@ -59,8 +59,16 @@ pub(super) async fn run(arguments: Arguments, output: &Output) -> anyhow::Result
         }
         Command::Refund { order } => {
             let status = session.open()?.ask_refund(*order).await?;
-            output
-                .result(&format!("refund of order {order}: {status:?}"), &json!({ "order": order, "refund": status }));
+            let text = match status {
+                RefundStatus::Requested => "requested; the merchant decides, ask again later",
+                RefundStatus::Accepted => "accepted; the merchant hands it to the payment system, ask again later",
+                RefundStatus::Refused => "refused by the merchant",
+                RefundStatus::PutThrough => "put through; the money is back in the account that paid",
+                RefundStatus::NotPutThrough => {
+                    "accepted, but the payment system did not put it through; ask the merchant to see to it"
+                }
+            };
+            output.result(&format!("refund of order {order}: {text}"), &json!({ "order": order, "refund": status }));
             Ok(Exit::Done)
         }
         Command::Abandon => {

@@ -90,7 +90,7 @@ fn show(report: &DeskReport, as_json: bool) -> Result<(), Failure> {
         let cycles: Vec<String> = report.settlements.iter().map(u64::to_string).collect();
         text += &format!("\nSettlement reports: cycle {}; `mts reconcile` compares them.", cycles.join(", "));
     }
-    for remark in &report.remarks {
+    for remark in report.waits.iter().chain(&report.remarks) {
         text += &format!("\n{remark}");
     }
     print(as_json, &serde_json::to_value(report)?, &text);

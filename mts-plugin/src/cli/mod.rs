@@ -164,7 +164,8 @@ enum RefundsCommand {
     Accept {
         /// Its transaction number.
         number: TransactionNumber,
-        /// Ask the TPS once more although nothing seems to have been paid since the last refund.
+        /// Ask the TPS although nothing seems to have been paid, or since the last refund: for payments whose proofs were never
+        /// presented, which `mts reconcile` lists.
         #[arg(long)]
         again: bool,
     },

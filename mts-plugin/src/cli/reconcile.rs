@@ -7,8 +7,10 @@ use mts_plugin::desk::settlements::{Settled, settlement_directory};
 use mts_plugin::reconcile::{HeldPayment, HeldRefund, Records, reconcile as compare};
 use mts_plugin::store::{Refund, RefundProgress, Store};
 use mts_plugin::{Home, clock};
+use protocol::ids::TransactionNumber;
 use protocol::money::Asset;
 use protocol::proof::Proof;
+use protocol::time::Timestamp;
 use serde_json::json;
 
 use super::{Failure, print};
@@ -21,30 +23,37 @@ pub(super) fn reconcile(
     as_json: bool,
 ) -> Result<(), Failure> {
     let home = Home::open(directory)?;
-    let records = records(&Store::open(&home.orders_path())?)?;
+    let mut records = records(&Store::open(&home.orders_path())?)?;
     let now = clock::now();
-    let settled = match (report, cycle) {
-        (Some(path), _) => vec![Settled::read(&home, &path, now)?],
-        (None, Some(cycle)) => vec![Settled::read(&home, &settlement_directory(&home, cycle), now)?],
-        (None, None) => {
-            let cycles = home.settlement_cycles()?;
-            let read = |cycle: &u64| Settled::read(&home, &settlement_directory(&home, *cycle), now);
-            cycles.iter().map(read).collect::<Result<_, _>>()?
+    let read = |cycle: &u64| Settled::read(&home, &settlement_directory(&home, *cycle), now);
+    let mut held: Vec<Settled> = home.settlement_cycles()?.iter().map(read).collect::<Result<_, _>>()?;
+    let wanted = match (&report, cycle) {
+        (Some(path), _) => {
+            let given = Settled::read(&home, path, now)?;
+            let wanted = given.report.cycle;
+            held.retain(|settled| settled.report.cycle != wanted);
+            held.push(given);
+            held.sort_by_key(|settled| settled.report.cycle);
+            Some(wanted)
         }
+        (None, cycle) => cycle,
     };
-    if settled.is_empty() {
-        return Err(Failure::Refused(
-            "there is no settlement report here: fetch them with `mts desk sync`, or name one with --report".to_owned(),
-        ));
+    records.given_back = given_back(&held);
+    let is_wanted = |settled: &Settled| wanted.is_none_or(|wanted| settled.report.cycle == wanted);
+    if !held.iter().any(is_wanted) {
+        let which =
+            wanted.map_or_else(|| "no settlement report".to_owned(), |cycle| format!("no report of cycle {cycle}"));
+        return Err(Failure::Refused(format!(
+            "there is {which} here: fetch them with `mts desk sync`, or name one with --report; a cycle in which nothing was sold has none"
+        )));
     }
     let mut told = Vec::new();
     let mut text = String::new();
     let mut found = 0;
-    for one in &settled {
+    for (index, one) in held.iter().enumerate().filter(|(_, one)| is_wanted(one)) {
         let report = &one.report;
-        let before = settlement_directory(&home, report.cycle.saturating_sub(1));
-        let before = before.exists().then(|| Settled::read(&home, &before, now)).transpose()?;
-        let differences = compare(report, &one.pages, &records, before.as_ref().map(|before| &before.report));
+        let before = index.checked_sub(1).and_then(|before| held.get(before)).map(|before| &before.report);
+        let differences = compare(report, &one.pages, &records, before);
         found += differences.len();
         let payments: u64 = report.totals.iter().map(|totals| totals.payments).sum();
         text += &format!("cycle {}: {payments} payments, {} differences\n", report.cycle, differences.len());
@@ -62,6 +71,16 @@ pub(super) fn reconcile(
     }
     print(as_json, &json!({ "cycles": told }), text.trim_end());
     if found == 0 { Ok(()) } else { Err(Failure::Refused(format!("{found} differences were found"))) }
+}
+
+/// The time of the last refund of each number that a report lists.
+fn given_back(held: &[Settled]) -> BTreeMap<TransactionNumber, Timestamp> {
+    let mut given_back = BTreeMap::new();
+    for line in held.iter().flat_map(|settled| &settled.pages).flat_map(|page| &page.refunds) {
+        let latest = given_back.entry(line.number).or_insert(line.refunded_at);
+        *latest = line.refunded_at.max(*latest);
+    }
+    given_back
 }
 
 fn records(store: &Store) -> Result<Records, Failure> {

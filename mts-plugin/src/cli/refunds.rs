@@ -6,6 +6,7 @@ use mts_plugin::Home;
 use mts_plugin::store::{Refund, RefundProgress, Store};
 use protocol::ids::TransactionNumber;
 use protocol::order::OrderState;
+use protocol::purchase::MerchantErrorCode;
 use serde_json::json;
 
 use super::orders::{summary, unknown, with_merchant};
@@ -19,10 +20,14 @@ pub(super) fn refunds(directory: &Path, command: RefundsCommand, as_json: bool) 
     match command {
         RefundsCommand::List => list(&Store::open(&home.orders_path())?, as_json),
         RefundsCommand::Accept { number, again } => with_merchant(home, |merchant| {
-            let new =
-                merchant.accept_refund(number, again).map_err(|refusal| Failure::Refused(refusal.code.to_string()))?;
-            let order = merchant.store().order(number)?.ok_or_else(|| unknown(number))?;
-            let mut value = summary(&order);
+            let new = merchant.accept_refund(number, again).map_err(|refusal| match refusal.code {
+                MerchantErrorCode::NotPaid | MerchantErrorCode::UnknownNumber => Failure::Refused(format!(
+                    "no payment of {number} is on record here; where a settlement report lists one, --again has the TPS give it back"
+                )),
+                code => Failure::Refused(code.to_string()),
+            })?;
+            let order = merchant.store().order(number)?;
+            let mut value = order.as_ref().map_or_else(|| json!({ "number": number }), summary);
             value["new_refund"] = json!(new);
             let text = if new {
                 "accepted; `mts desk sync` hands it to the TPS"
@@ -45,7 +50,7 @@ fn list(store: &Store, as_json: bool) -> Result<(), Failure> {
     let requested = store.list(Some(OrderState::AwaitingRefundDecision), LISTED_MAX)?;
     let refunds = store.refunds(None)?;
     let surplus: Vec<TransactionNumber> = {
-        // Those recorded since the order's last refund: whoever paid them has its money not back.
+        // Those recorded since the order's last refund was granted: whoever paid them may not have the money back.
         let mut numbers: Vec<_> = store
             .surplus(None)?
             .into_iter()
@@ -53,7 +58,7 @@ fn list(store: &Store, as_json: bool) -> Result<(), Failure> {
                 let of_number = refunds.iter().filter(|refund| refund.number == payment.number);
                 of_number
                     .max_by_key(|refund| refund.granted_at)
-                    .is_none_or(|refund| refund.answered_at.is_some_and(|answered| payment.recorded_at >= answered))
+                    .is_none_or(|refund| payment.recorded_at >= refund.granted_at)
             })
             .map(|payment| payment.number)
             .collect();
@@ -85,7 +90,8 @@ fn line(refund: &Refund) -> String {
         (RefundProgress::Waiting, None) => format!("{number}  waits for `mts desk sync`"),
         (RefundProgress::Waiting, Some(refusal)) => format!("{number}  waits: {refusal}"),
         (RefundProgress::PutThrough, _) => {
-            let totals: Vec<_> = refund.totals.iter().map(|(asset, units)| format!("{units} {asset}")).collect();
+            let totals: Vec<_> =
+                refund.totals.iter().map(|(asset, units)| format!("{units} units of {asset}")).collect();
             format!("{number}  put through: {}", totals.join(", "))
         }
         (RefundProgress::NotPutThrough, refusal) => {

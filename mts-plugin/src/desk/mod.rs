@@ -98,16 +98,20 @@ pub struct DeskReport {
     pub settlements: Vec<u64>,
     /// What did not go as it should, in words.
     pub remarks: Vec<String>,
+    /// What refunds wait for, in words.
+    pub waits: Vec<String>,
 }
 
 impl DeskReport {
+    /// Adds what a later batch brought: it asked again for what waited.
     fn add(&mut self, later: Self) {
         self.put_through += later.put_through;
         self.waiting = later.waiting;
         self.not_put_through += later.not_put_through;
         self.key_set = later.key_set.or(self.key_set);
         self.certificate = later.certificate.or(self.certificate);
-        self.remarks = later.remarks;
+        self.remarks.extend(later.remarks);
+        self.waits = later.waits;
     }
 }
 
@@ -223,9 +227,13 @@ impl<'a> DeskClerk<'a> {
                     outcomes.push(RefundOutcome { order: *order, result: Ok(totals.clone()) });
                 }
                 (BatchEntry::Refund { order, number }, EntryResult::Refused(refusal)) => {
-                    let count = if refusal.is_transient() { &mut report.waiting } else { &mut report.not_put_through };
+                    let (count, texts) = if refusal.is_transient() {
+                        (&mut report.waiting, &mut report.waits)
+                    } else {
+                        (&mut report.not_put_through, &mut report.remarks)
+                    };
                     *count += 1;
-                    report.remarks.push(format!("refund of {number}: {refusal}"));
+                    texts.push(format!("refund of {number}: {refusal}"));
                     outcomes.push(RefundOutcome { order: *order, result: Err(*refusal) });
                 }
                 (BatchEntry::RenewCertificate { .. }, EntryResult::Refused(refusal)) => {
@@ -309,7 +317,11 @@ impl<'a> DeskClerk<'a> {
                 break;
             }
         }
-        report.settlements = self.fetch_settlements(send)?;
+        // What was put through is told, whatever becomes of the reports.
+        match self.fetch_settlements(send) {
+            Ok(cycles) => report.settlements = cycles,
+            Err(error) => report.remarks.push(format!("settlement reports: {error}")),
+        }
         Ok(report)
     }
 }

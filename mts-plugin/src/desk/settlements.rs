@@ -71,16 +71,23 @@ impl DeskClerk<'_> {
         let ask = |entry: BatchEntry| self.ask(entry, |batch| send(&description, batch));
         let mut fetched = Vec::new();
         while fetched.len() < CYCLES_MAX {
-            let held = self.home.settlement_cycles()?.pop().unwrap_or(0);
-            let Some(mut found) = settlement(ask(BatchEntry::FetchSettlement { cycle: held + 1 })?) else { break };
-            let Some(next) = found.cycles.iter().copied().find(|cycle| *cycle > held) else { break };
-            if found.report.is_empty() {
+            let held = self.home.settlement_cycles()?;
+            let guessed = held.last().map_or(1, |last| last + 1);
+            let Some(mut found) = settlement(ask(BatchEntry::FetchSettlement { cycle: guessed })?) else { break };
+            // One that was removed here is fetched again, too.
+            let missing = |cycle: &u64| held.binary_search(cycle).is_err();
+            let Some(next) = found.cycles.iter().copied().find(missing) else { break };
+            if next != guessed || found.report.is_empty() {
                 match settlement(ask(BatchEntry::FetchSettlement { cycle: next })?) {
                     Some(again) if !again.report.is_empty() => found = again,
                     _ => break,
                 }
             }
             let report = SettlementReport::decode(&found.report)?;
+            // What is held stays as it was told, and nothing is passed over.
+            if report.cycle != next {
+                return Err(SettlementError::OtherCycle { asked: next, got: report.cycle }.into());
+            }
             let mut pages = Vec::with_capacity(report.pages.len());
             for page in 0..report.pages.len() as u32 {
                 match ask(BatchEntry::FetchSettlementPage { cycle: report.cycle, page })? {

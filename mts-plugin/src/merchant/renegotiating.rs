@@ -153,26 +153,35 @@ impl Merchant {
 
     /// Grants a refund of every payment of the order, also where nobody asked for it: nothing is delivered any more (K-103), and
     /// the refund waits for the desk ([`crate::desk`]). Whether that is a new refund: there is none where one waits already, or
-    /// where no further payment was recorded since the last one, unless `again` insists.
+    /// where no further payment was recorded since the last one, unless `insist`. Who insists also reaches payments whose proofs were
+    /// never presented here, of an order that is not paid or of a number that is no order: settlement reports list them.
     ///
     /// # Errors
-    /// [`MerchantErrorCode::UnknownNumber`], [`MerchantErrorCode::NotPaid`].
-    pub fn accept_refund(&self, number: TransactionNumber, again: bool) -> Result<bool, Refusal> {
+    /// [`MerchantErrorCode::UnknownNumber`], [`MerchantErrorCode::NotPaid`], unless `insist`.
+    pub fn accept_refund(&self, number: TransactionNumber, insist: bool) -> Result<bool, Refusal> {
         let now = clock::now();
         let id = RefundOrderId(clock::random());
+        if insist && self.store.order(number)?.is_none() {
+            return Ok(self.store.insert_refund(id, number, now)?);
+        }
         self.step(
             number,
             now,
-            |_| Ok(OrderEvent::AcceptRefund),
+            |open| {
+                if insist || open.order.state.is_paid() {
+                    Ok(OrderEvent::AcceptRefund)
+                } else {
+                    Err(MerchantErrorCode::NotPaid.into())
+                }
+            },
             |open, _| {
                 // Nothing is delivered under the present keys any more (K-103).
                 open.order.keys = None;
                 let new = match open.latest_refund()? {
-                    None => again || open.order.state != OrderState::Refunded,
-                    Some(latest) => match (latest.progress, latest.answered_at) {
-                        (RefundProgress::Waiting, _) => false,
-                        (_, answered) => again || open.surplus_since(answered.unwrap_or_default())?,
-                    },
+                    None => insist || open.order.state != OrderState::Refunded,
+                    Some(latest) if latest.progress == RefundProgress::Waiting => false,
+                    // Recorded since it was granted: it may have been paid after the TPS gave back what there was.
+                    Some(latest) => insist || open.surplus_since(latest.granted_at)?,
                 };
                 if new {
                     open.insert_refund(id, now)?;

@@ -70,9 +70,7 @@ fn refund(row: &Row<'_>) -> Result<Refund, StoreError> {
         _ => return Err(damaged("progress of a refund")),
     };
     let refusal: Option<u8> = row.get(4)?;
-    let refusal = refusal
-        .map(|code| EntryRefusal::ALL.iter().copied().find(|known| *known as u8 == code).ok_or(damaged("refusal")))
-        .transpose()?;
+    let refusal = refusal.map(|code| EntryRefusal::from_number(code).ok_or(damaged("refusal"))).transpose()?;
     let totals: Vec<RefundedTotal> =
         borsh::from_slice(&row.get::<_, Vec<u8>>(5)?).map_err(|_| damaged("totals of a refund"))?;
     Ok(Refund {
@@ -86,8 +84,18 @@ fn refund(row: &Row<'_>) -> Result<Refund, StoreError> {
     })
 }
 
-fn selected(connection: &Connection, condition: &str, number: Option<[u8; 16]>) -> Result<Vec<Refund>, StoreError> {
-    let query = format!("SELECT {COLUMNS} FROM refunds WHERE {condition} ORDER BY granted_at, order_id");
+/// Refunds, oldest first.
+const OLDEST: &str = "granted_at, order_id";
+/// Refunds, those first that the TPS was never asked for, or not for the longest time: many that wait keep none waiting.
+const LONGEST_NOT_ASKED: &str = "answered_at IS NOT NULL, answered_at, granted_at, order_id";
+
+fn selected(
+    connection: &Connection,
+    condition: &str,
+    number: Option<[u8; 16]>,
+    order: &str,
+) -> Result<Vec<Refund>, StoreError> {
+    let query = format!("SELECT {COLUMNS} FROM refunds WHERE {condition} ORDER BY {order}");
     let mut statement = connection.prepare_cached(&query)?;
     let rows = statement.query_map([number], |row| Ok(refund(row)))?;
     rows.map(|row| row?).collect()
@@ -99,7 +107,7 @@ impl OrderTransaction<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn latest_refund(&self) -> Result<Option<Refund>, StoreError> {
-        Ok(selected(self.connection(), "number = ?1", Some(self.order.quote.number.0))?.pop())
+        Ok(selected(self.connection(), "number = ?1", Some(self.order.quote.number.0), OLDEST)?.pop())
     }
 
     /// Whether a payment beyond the first was recorded at or after `since`.
@@ -117,12 +125,20 @@ impl OrderTransaction<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn insert_refund(&self, order: RefundOrderId, now: Timestamp) -> Result<(), StoreError> {
-        let query = "INSERT INTO refunds (order_id, number, granted_at, progress, totals) VALUES (?1, ?2, ?3, 0, ?4)";
-        let totals = borsh::to_vec(&Vec::<RefundedTotal>::new()).unwrap_or_default();
-        let mut statement = self.connection().prepare_cached(query)?;
-        statement.execute((order.0, self.order.quote.number.0, time(now), totals))?;
-        Ok(())
+        insert(self.connection(), order, self.order.quote.number, now)
     }
+}
+
+fn insert(
+    connection: &Connection,
+    order: RefundOrderId,
+    number: TransactionNumber,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let query = "INSERT INTO refunds (order_id, number, granted_at, progress, totals) VALUES (?1, ?2, ?3, 0, ?4)";
+    let totals = borsh::to_vec(&Vec::<RefundedTotal>::new()).unwrap_or_default();
+    connection.prepare_cached(query)?.execute((order.0, number.0, time(now), totals))?;
+    Ok(())
 }
 
 impl Store {
@@ -131,7 +147,28 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn refunds(&self, number: Option<TransactionNumber>) -> Result<Vec<Refund>, StoreError> {
-        selected(&self.orders(), "?1 IS NULL OR number = ?1", number.map(|number| number.0))
+        selected(&self.orders(), "?1 IS NULL OR number = ?1", number.map(|number| number.0), OLDEST)
+    }
+
+    /// Puts a refund of a number that is no order here on its way; `false` where one waits already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn insert_refund(
+        &self,
+        order: RefundOrderId,
+        number: TransactionNumber,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut connection = self.orders();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let waits = selected(&transaction, "number = ?1 AND progress = 0", Some(number.0), OLDEST)?;
+        if !waits.is_empty() {
+            return Ok(false);
+        }
+        insert(&transaction, order, number, now)?;
+        transaction.commit()?;
+        Ok(true)
     }
 
     /// The batch that waits for its answer.
@@ -166,7 +203,7 @@ impl Store {
         if let Some(open) = batch(&transaction, "answer IS NULL")? {
             return Ok((open, false));
         }
-        let made = make(&selected(&transaction, "progress = 0 AND ?1 IS NULL", None)?)?;
+        let made = make(&selected(&transaction, "progress = 0 AND ?1 IS NULL", None, LONGEST_NOT_ASKED)?)?;
         let query = "INSERT INTO desk_batches (id, made_at, batch) VALUES (?1, ?2, ?3)";
         transaction.execute(query, (made.id.0, time(now), &made.bytes)).map_err(sql)?;
         transaction.commit().map_err(sql)?;

@@ -81,8 +81,26 @@ CREATE UNIQUE INDEX desk_batch_open ON desk_batches ((answer IS NULL)) WHERE ans
 /// What a customer may call itself in a purchase.
 const FORMAT_3: &str = "ALTER TABLE orders ADD COLUMN loyalty_id TEXT;";
 
+/// Refunds of numbers that are no orders, because a settlement report lists payments of them.
+const FORMAT_4: &str = "
+ALTER TABLE refunds RENAME TO refunds_of_orders;
+CREATE TABLE refunds (
+    order_id BLOB PRIMARY KEY,
+    number BLOB NOT NULL,
+    granted_at INTEGER NOT NULL,
+    progress INTEGER NOT NULL,
+    refusal INTEGER,
+    totals BLOB NOT NULL,
+    answered_at INTEGER
+) WITHOUT ROWID;
+INSERT INTO refunds SELECT * FROM refunds_of_orders;
+DROP TABLE refunds_of_orders;
+CREATE INDEX refunds_by_number ON refunds (number);
+CREATE INDEX refunds_waiting ON refunds (granted_at) WHERE progress = 0;
+";
+
 /// From each format to the next; a change of the format adds one.
-const MIGRATIONS: [&str; 3] = [FORMAT_1, FORMAT_2, FORMAT_3];
+const MIGRATIONS: [&str; 4] = [FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4];
 
 /// Format of the database.
 const FORMAT: i64 = MIGRATIONS.len() as i64;
@@ -105,6 +123,23 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refunds_of_the_second_format_are_kept() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        MIGRATIONS[..2].iter().for_each(|migration| connection.execute_batch(migration).unwrap());
+        connection.pragma_update(None, "user_version", 2).unwrap();
+        let order = "INSERT INTO orders (number, state, quote, certificate, issued_at, expires_at) VALUES (x'01', 'refunded', x'', x'', 1, 2)";
+        connection.execute(order, []).unwrap();
+        let refund = "INSERT INTO refunds VALUES (x'02', x'01', 3, 1, NULL, x'04', 5)";
+        connection.execute(refund, []).unwrap();
+        migrate(&mut connection).unwrap();
+        let row = connection.query_row("SELECT * FROM refunds", [], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(6)?))
+        });
+        assert_eq!(row.unwrap(), (vec![2], vec![1], 3, 5));
+        connection.execute(&refund.replace("x'02', x'01'", "x'03', x'99'"), []).unwrap();
+    }
 
     #[test]
     fn a_store_of_an_earlier_format_is_brought_to_the_present_one_with_its_orders() {

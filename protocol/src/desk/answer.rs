@@ -9,7 +9,8 @@ use crate::limits::{
     PROTOCOL_VERSION, SETTLEMENT_CYCLES_MAX, SETTLEMENT_PAGE_BYTES_MAX, SETTLEMENT_REPORT_BYTES_MAX, SUITE,
 };
 use crate::money::Asset;
-use crate::signature::{DeskRole, Domain, Signature, SigningKey, strict_verify};
+use crate::numbered::numbered;
+use crate::signature::{DeskRole, Domain, Signed, SigningKey};
 use crate::time::Timestamp;
 
 /// Money that a refund gave back, of one asset.
@@ -30,28 +31,14 @@ pub struct SettlementAnswer {
     pub report: Vec<u8>,
 }
 
-macro_rules! refusals {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
-        /// Why one entry was not carried out, while the others were. The text says what to do; `docs/errors.md` lists all.
-        #[derive(
-            Clone, Copy, PartialEq, Eq, Debug, Hash, thiserror::Error, borsh::BorshSerialize, borsh::BorshDeserialize,
-            serde::Serialize, serde::Deserialize,
-        )]
-        #[serde(rename_all = "kebab-case")]
-        #[borsh(use_discriminant = true)]
-        #[repr(u8)]
-        pub enum EntryRefusal {
-            $($(#[$doc])* #[error($text)] $name = $number,)*
-        }
+numbered! {
+    /// Why one entry was not carried out, while the others were. The text says what to do; `docs/errors.md` lists all.
+    #[derive(borsh::BorshSerialize, borsh::BorshDeserialize, serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    #[borsh(use_discriminant = true)]
+    #[repr(u8)]
+    EntryRefusal: u8;
 
-        impl EntryRefusal {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name),*];
-        }
-    };
-}
-
-refusals! {
     /// No payment ever named this merchant and number.
     NothingPaid = 1, "nothing was ever paid under this number: check the number";
     /// Every payment of the number was given back before.
@@ -187,7 +174,7 @@ impl DeskAnswer {
         answered_at: Timestamp,
         key: &SigningKey<DeskRole>,
     ) -> Result<Self, DecodeError> {
-        let mut answer = Self {
+        let answer = Self {
             version: PROTOCOL_VERSION,
             suite: SUITE,
             realm: batch.realm,
@@ -199,18 +186,10 @@ impl DeskAnswer {
             key: key_id(KeyRole::Desk, &key.public()),
             signature: [0; 64],
         };
-        answer.check()?;
         if !answer.fits(batch) {
             return Err(DecodeError::Field { what: Self::NAME, field: "results" });
         }
-        answer.signature = key.sign(Domain::DESK_ANSWER, &answer.signed_bytes()).0;
-        Ok(answer)
-    }
-
-    fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.encode();
-        bytes.truncate(bytes.len() - 64);
-        bytes
+        answer.signed(key)
     }
 
     fn fits(&self, batch: &DeskBatch) -> bool {
@@ -229,14 +208,21 @@ impl DeskAnswer {
     /// [`AnswerError`].
     pub fn verify(&self, batch: &DeskBatch, keys: &PinnedKeySet) -> Result<(), AnswerError> {
         let key = keys.key(KeyRole::Desk, self.key, self.answered_at)?;
-        let signature = Signature(self.signature);
-        strict_verify(&key.public, Domain::DESK_ANSWER, &[&self.signed_bytes()], &signature)
-            .map_err(|_| AnswerError::BadSignature)?;
+        self.verify_signature(&key.public).map_err(|_| AnswerError::BadSignature)?;
         let same = self.realm == batch.realm
             && self.merchant == batch.merchant
             && self.batch == batch.id
             && self.digest == batch.digest();
         if same && self.fits(batch) { Ok(()) } else { Err(AnswerError::OtherBatch) }
+    }
+}
+
+impl Signed for DeskAnswer {
+    type Signer = DeskRole;
+    const DOMAIN: Domain<DeskRole> = Domain::DESK_ANSWER;
+
+    fn signature_mut(&mut self) -> &mut [u8; 64] {
+        &mut self.signature
     }
 }
 

@@ -4,7 +4,7 @@ use crate::codec::{Canonical, DecodeError, check_version};
 use crate::hash::{Purpose, tagged};
 use crate::ids::{DeskBatchId, Digest, MerchantId, RealmId, RefundOrderId, TransactionNumber};
 use crate::limits::{CERTIFICATE_BYTES_MAX, DESK_BATCH_BYTES_MAX, DESK_BATCH_ENTRIES_MAX, PROTOCOL_VERSION, SUITE};
-use crate::signature::{Domain, MerchantRole, Signature, SigningKey, StrictError, strict_verify};
+use crate::signature::{Domain, MerchantRole, Signed, SigningKey, StrictError};
 use crate::time::Timestamp;
 
 /// One thing that a merchant wants.
@@ -75,16 +75,7 @@ impl DeskBatch {
         key: &SigningKey<MerchantRole>,
     ) -> Result<Self, DecodeError> {
         let (version, suite) = (PROTOCOL_VERSION, SUITE);
-        let mut batch = Self { version, suite, realm, merchant, id, made_at, entries, signature: [0; 64] };
-        batch.check()?;
-        batch.signature = key.sign(Domain::DESK_BATCH, &batch.signed_bytes()).0;
-        Ok(batch)
-    }
-
-    fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.encode();
-        bytes.truncate(bytes.len() - 64);
-        bytes
+        Self { version, suite, realm, merchant, id, made_at, entries, signature: [0; 64] }.signed(key)
     }
 
     /// What the merchant wants, 1 to [`DESK_BATCH_ENTRIES_MAX`] entries.
@@ -109,7 +100,16 @@ impl DeskBatch {
     /// # Errors
     /// [`StrictError`].
     pub fn verify(&self, desk: &[u8; 32]) -> Result<(), StrictError> {
-        strict_verify(desk, Domain::DESK_BATCH, &[&self.signed_bytes()], &Signature(self.signature))
+        self.verify_signature(desk)
+    }
+}
+
+impl Signed for DeskBatch {
+    type Signer = MerchantRole;
+    const DOMAIN: Domain<MerchantRole> = Domain::DESK_BATCH;
+
+    fn signature_mut(&mut self) -> &mut [u8; 64] {
+        &mut self.signature
     }
 }
 

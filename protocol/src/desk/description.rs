@@ -4,7 +4,7 @@ use crate::codec::{Canonical, DecodeError, check_text, check_version};
 use crate::ids::{KeyId, RealmId};
 use crate::key_set::{KeyRole, KeySetError, PinnedKeySet, key_id};
 use crate::limits::{PROTOCOL_VERSION, SUITE};
-use crate::signature::{DeskRole, Domain, Signature, SigningKey, strict_verify};
+use crate::signature::{DeskRole, Domain, Signed, SigningKey};
 use crate::time::Timestamp;
 
 /// Addresses of the desk in one description.
@@ -59,7 +59,7 @@ impl DeskDescription {
         signed_at: Timestamp,
         key: &SigningKey<DeskRole>,
     ) -> Result<Self, DecodeError> {
-        let mut description = Self {
+        let description = Self {
             version: PROTOCOL_VERSION,
             suite: SUITE,
             realm,
@@ -69,15 +69,7 @@ impl DeskDescription {
             key: key_id(KeyRole::Desk, &key.public()),
             signature: [0; 64],
         };
-        description.check()?;
-        description.signature = key.sign(Domain::DESK_DESCRIPTION, &description.signed_bytes()).0;
-        Ok(description)
-    }
-
-    fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.encode();
-        bytes.truncate(bytes.len() - 64);
-        bytes
+        description.signed(key)
     }
 
     /// Checks that the TPS of the pinned key set signed it.
@@ -89,9 +81,16 @@ impl DeskDescription {
             return Err(DescriptionError::OtherRealm(self.realm));
         }
         let key = keys.key(KeyRole::Desk, self.key, self.signed_at)?;
-        let signature = Signature(self.signature);
-        strict_verify(&key.public, Domain::DESK_DESCRIPTION, &[&self.signed_bytes()], &signature)
-            .map_err(|_| DescriptionError::BadSignature)
+        self.verify_signature(&key.public).map_err(|_| DescriptionError::BadSignature)
+    }
+}
+
+impl Signed for DeskDescription {
+    type Signer = DeskRole;
+    const DOMAIN: Domain<DeskRole> = Domain::DESK_DESCRIPTION;
+
+    fn signature_mut(&mut self) -> &mut [u8; 64] {
+        &mut self.signature
     }
 }
 

@@ -2,24 +2,13 @@
 
 use crate::codec::{Canonical, DecodeError, check_version};
 use crate::limits::{PROTOCOL_VERSION, SUITE};
+use crate::numbered::numbered;
 
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
-        /// Why a whole batch is refused, with nothing of it carried out. `docs/errors.md` lists all codes.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, thiserror::Error)]
-        #[repr(u16)]
-        pub enum DeskErrorCode {
-            $($(#[$doc])* #[error($text)] $name = $number,)*
-        }
+numbered! {
+    /// Why a whole batch is refused, with nothing of it carried out. `docs/errors.md` lists all codes.
+    #[repr(u16)]
+    DeskErrorCode: u16;
 
-        impl DeskErrorCode {
-            /// All codes.
-            pub const ALL: &[Self] = &[$(Self::$name),*];
-        }
-    };
-}
-
-codes! {
     /// Bytes that are no batch, or a field out of range.
     Malformed = 1, "the desk could not read the batch: it was damaged on the way, send it again";
     /// Another version of the protocol.
@@ -43,11 +32,6 @@ codes! {
 }
 
 impl DeskErrorCode {
-    /// The code of that number.
-    pub fn from_number(number: u16) -> Option<Self> {
-        Self::ALL.iter().copied().find(|code| *code as u16 == number)
-    }
-
     /// Whether the same bytes may be taken later without anybody doing anything else.
     pub const fn is_transient(self) -> bool {
         matches!(self, Self::NotCertified | Self::Overloaded | Self::Unavailable)
@@ -56,13 +40,7 @@ impl DeskErrorCode {
 
 impl From<&DecodeError> for DeskErrorCode {
     fn from(error: &DecodeError) -> Self {
-        match error {
-            DecodeError::Version { .. } => Self::UnsupportedVersion,
-            DecodeError::Suite { .. } => Self::UnsupportedSuite,
-            DecodeError::Length { .. } | DecodeError::Field { .. } | DecodeError::NotCanonical { .. } => {
-                Self::Malformed
-            }
-        }
+        error.tell(Self::Malformed, Self::UnsupportedVersion, Self::UnsupportedSuite)
     }
 }
 

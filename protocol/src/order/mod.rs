@@ -156,7 +156,7 @@ pub struct Step {
 }
 
 impl OrderState {
-    /// Whether a payment is recorded.
+    /// Whether a payment is recorded, or was given back.
     pub const fn is_paid(self) -> bool {
         !matches!(self, Self::AwaitingConfirmation | Self::Lapsed | Self::AwaitingProof | Self::AwaitingLateProof)
     }
@@ -243,10 +243,11 @@ impl OrderState {
             (_, On::RequestRefund) => Err(Refuse::NotPaid),
             (Refunded, On::AcceptRefund) => stay(Do::Nothing),
             (Refunded, On::RefuseRefund) => Err(Refuse::Refunded),
-            // The merchant may also refund what nobody asked for, for example goods it cannot deliver (K-136).
-            (state, On::AcceptRefund) if state.is_paid() => to(Refunded, Do::RecordDecision),
+            // The merchant may also refund what nobody asked for: goods it cannot deliver (K-136), or payments that it knows from a
+            // settlement report, whose proofs were never presented.
+            (_, On::AcceptRefund) => to(Refunded, Do::RecordDecision),
             (AwaitingRefundDecision, On::RefuseRefund) => to(AwaitingRenegotiation, Do::RecordDecision),
-            (_, On::AcceptRefund | On::RefuseRefund) => Err(Refuse::NotPaid),
+            (_, On::RefuseRefund) => Err(Refuse::NotPaid),
         }
     }
 }

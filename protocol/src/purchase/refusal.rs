@@ -2,24 +2,13 @@
 
 use super::MerchantMessageType;
 use crate::codec::{Canonical, DecodeError, check_text};
+use crate::numbered::numbered;
 
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
-        /// Why the MTS refuses. The text says what to do; `docs/errors.md` lists all codes.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, thiserror::Error)]
-        #[repr(u16)]
-        pub enum MerchantErrorCode {
-            $($(#[$doc])* #[error($text)] $name = $number,)*
-        }
+numbered! {
+    /// Why the MTS refuses. The text says what to do; `docs/errors.md` lists all codes.
+    #[repr(u16)]
+    MerchantErrorCode: u16;
 
-        impl MerchantErrorCode {
-            /// All codes.
-            pub const ALL: &[Self] = &[$(Self::$name),*];
-        }
-    };
-}
-
-codes! {
     /// Bytes that are no message, or a field out of range.
     Malformed = 1, "the merchant could not read the message: update the client";
     /// Another version of the protocol.
@@ -89,11 +78,6 @@ codes! {
 }
 
 impl MerchantErrorCode {
-    /// The code of that number.
-    pub fn from_number(number: u16) -> Option<Self> {
-        Self::ALL.iter().copied().find(|code| *code as u16 == number)
-    }
-
     /// Whether the same message may succeed later without the customer doing anything else.
     pub const fn is_transient(self) -> bool {
         matches!(
@@ -105,13 +89,7 @@ impl MerchantErrorCode {
 
 impl From<&DecodeError> for MerchantErrorCode {
     fn from(error: &DecodeError) -> Self {
-        match error {
-            DecodeError::Version { .. } => Self::UnsupportedVersion,
-            DecodeError::Suite { .. } => Self::UnsupportedSuite,
-            DecodeError::Length { .. } | DecodeError::Field { .. } | DecodeError::NotCanonical { .. } => {
-                Self::Malformed
-            }
-        }
+        error.tell(Self::Malformed, Self::UnsupportedVersion, Self::UnsupportedSuite)
     }
 }
 

@@ -44,6 +44,7 @@ mod customer_key;
 mod domain;
 mod encoding;
 mod sign_each;
+mod signed;
 mod signing_key;
 mod single;
 mod strict;
@@ -58,6 +59,7 @@ pub use domain::{
     CertificateRole, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, NotaryRole, ProofRole, Role, RootRole,
 };
 pub use sign_each::sign_each;
+pub(crate) use signed::Signed;
 pub use signing_key::SigningKey;
 pub use single::verify;
 pub use strict::{PreparedKey, StrictError, strict_verify};

@@ -12,6 +12,7 @@ use protocol::limits;
 use protocol::proof::verify::ProofError;
 use protocol::purchase::{LoyaltyIdError, MerchantErrorCode, MerchantMessageType};
 use protocol::response::Reason;
+use protocol::settlement::SettlementError;
 use protocol::signature::{
     CertificateRole, Clause, CustomerRole, DeskRole, Domain, FundingRole, MerchantRole, NotaryRole, ProofRole, RootRole,
 };
@@ -222,6 +223,18 @@ fn loyalty_id_error(error: &LoyaltyIdError) -> &'static str {
     }
 }
 
+fn settlement_error(error: &SettlementError) -> &'static str {
+    match error {
+        SettlementError::Malformed(_) => "Malformed",
+        SettlementError::NotOurs => "NotOurs",
+        SettlementError::Signer(_) => "Signer",
+        SettlementError::BadSignature => "BadSignature",
+        SettlementError::Page(_) => "Page",
+        SettlementError::Totals(_) => "Totals",
+        SettlementError::OtherCycle { .. } => "OtherCycle",
+    }
+}
+
 /// The names in the first column of the table below a heading that begins so.
 fn explained(heading: &str) -> Vec<String> {
     let (_, rest) = ERRORS.split_once(heading).unwrap_or_else(|| panic!("docs/errors.md has no {heading}"));
@@ -301,6 +314,16 @@ fn every_error_is_explained() {
         }
     }
     assert_eq!(explained("## Answers and descriptions of the desk"), answers);
+    let settlement = [
+        SettlementError::Malformed(malformed()),
+        SettlementError::NotOurs,
+        SettlementError::Signer(KeySetError::WrongRoot),
+        SettlementError::BadSignature,
+        SettlementError::Page(0),
+        SettlementError::Totals(protocol::money::Asset::USD6),
+        SettlementError::OtherCycle { asked: 1, got: 2 },
+    ];
+    assert_eq!(explained("## Settlement reports"), names(&settlement.each_ref().map(settlement_error)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::Context;
 use super::output::NewFile;
 use crate::admin::{AdminError, AdminErrorCode};
-use crate::data_directory::{read_private, read_text};
+use crate::data_directory::{read_private, read_text, write_private};
 use crate::funding::instruction::Instruction;
 
 #[derive(Debug, Subcommand)]
@@ -75,7 +75,12 @@ fn sign(context: &Context, key: &Path, instruction: &Path, signed: &Path) -> Res
     };
     let parsed = Instruction::parse(&read_text(instruction)?).map_err(wrong)?;
     let text = parsed.sign(&SigningKey::from_seed(*seed));
-    NewFile::create(signed)?.keep(text.as_bytes())?;
+    if signed.exists() {
+        let message = format!("{} exists already; nothing was done: name a new file", signed.display());
+        return Err(AdminError::bad_input(message));
+    }
+    // It has its name only when it is whole: the TPS may look into the folder at any moment.
+    write_private(signed, text.as_bytes())?;
     context.output.told(&json!({ "result": "signed", "file": signed }), &format!("signed  {}\n", signed.display()));
     Ok(())
 }

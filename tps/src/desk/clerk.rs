@@ -1,12 +1,15 @@
 //! The clerk: judges a merchant's batch and carries it out. Everything that is taken from merchants goes through one clerk.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use protocol::certificate::CertificateRequest;
 use protocol::codec::Canonical;
 use protocol::desk::{BatchEntry, DeskAnswer, DeskBatch, DeskErrorCode, EntryRefusal, EntryResult, SettlementAnswer};
 use protocol::ids::{MerchantId, RealmId};
+use protocol::time::Timestamp;
 
+use super::budget::Budgets;
 use super::index::PairIndex;
 use super::records::MerchantBatchRecord;
 use super::refunds::{self, Wanted};
@@ -20,6 +23,13 @@ use crate::store::records::{MerchantRecord, MerchantStatus};
 
 /// Days that a certificate renewed at the desk is valid.
 const RENEWED_DAYS: u64 = protocol::limits::MERCHANT_KEY_LIFETIME_MAX_MS / protocol::time::DAY_MS;
+
+/// Batches with refunds or renewals that a merchant may hand in at once: a visit of a merchant with a quarter of a million refunds.
+const BURST: u32 = 128;
+/// After this one more is permitted.
+const REFILL: Duration = Duration::from_secs(30);
+/// Merchants whose budgets are remembered.
+const MERCHANTS_MAX: usize = 65_536;
 
 /// A batch whose merchant signed it. Only [`admit`] makes one.
 #[derive(Debug)]
@@ -54,6 +64,14 @@ fn unavailable(error: &dyn std::fmt::Display) -> DeskErrorCode {
     DeskErrorCode::Unavailable
 }
 
+/// What became of a batch.
+struct CarriedOut {
+    /// One per entry.
+    results: Vec<EntryResult>,
+    /// Whether a refund was accepted or a request taken on record.
+    changed: bool,
+}
+
 /// Carries batches out, one after another.
 pub struct Clerk {
     engine: Arc<Engine>,
@@ -61,6 +79,7 @@ pub struct Clerk {
     renewals: Renewals,
     settlements: Box<dyn Settlements>,
     index: PairIndex,
+    budgets: Budgets<MerchantId>,
     /// Whether what an earlier process left open was finished.
     resumed: bool,
 }
@@ -73,7 +92,8 @@ impl Clerk {
         renewals: Renewals,
         settlements: Box<dyn Settlements>,
     ) -> Self {
-        Self { engine, registrar, renewals, settlements, index: PairIndex::default(), resumed: false }
+        let budgets = Budgets::new(BURST, REFILL, MERCHANTS_MAX);
+        Self { engine, registrar, renewals, settlements, index: PairIndex::default(), budgets, resumed: false }
     }
 
     /// Finishes refunds that were accepted and not done.
@@ -99,12 +119,12 @@ impl Clerk {
         self.index.advance_idly(&self.engine)
     }
 
-    /// The same for a turn in which payments arrive: only where the index waits for a quiet one too long.
+    /// The same for a turn in which payments arrive: only where, at `now`, the index has waited too long for a quiet one.
     ///
     /// # Errors
     /// [`OrderError`].
-    pub fn idle_if_late(&mut self) -> Result<(), OrderError> {
-        if PairIndex::is_late(&self.engine)? { self.idle() } else { Ok(()) }
+    pub fn idle_if_late(&mut self, now: Timestamp) -> Result<(), OrderError> {
+        if PairIndex::is_late(&self.engine, now)? { self.idle() } else { Ok(()) }
     }
 
     /// Carries a batch out and gives the canonical bytes of the answer; the same batch again gets the same bytes.
@@ -121,8 +141,12 @@ impl Clerk {
             Some(_) => return Err(DeskErrorCode::OtherBatch),
             None => {}
         }
+        // What is kept of a batch is kept for ever: a merchant must not fill the disk that payments need.
+        if batch.changes_anything() && !self.budgets.take(batch.merchant, Instant::now()) {
+            return Err(DeskErrorCode::Overloaded);
+        }
         let signing = self.registrar.desk_key(self.engine.now()).map_err(|error| unavailable(&error))?;
-        let results = self.carry_out(batch).map_err(|error| {
+        let CarriedOut { results, changed } = self.carry_out(batch).map_err(|error| {
             self.resumed = false;
             unavailable(&error)
         })?;
@@ -135,14 +159,14 @@ impl Clerk {
             merchant: batch.merchant,
             id: batch.id,
             digest: batch.digest(),
-            batch: batch.encode(),
+            batch: if changed { batch.encode() } else { Vec::new() },
             answer: answer.clone(),
         };
         self.engine.record(vec![record.entry()]).map_err(|error| unavailable(&error))?;
         Ok(answer)
     }
 
-    fn carry_out(&mut self, batch: &DeskBatch) -> Result<Vec<EntryResult>, OrderError> {
+    fn carry_out(&mut self, batch: &DeskBatch) -> Result<CarriedOut, OrderError> {
         let refunds: Vec<Wanted> = batch
             .entries()
             .iter()
@@ -151,17 +175,22 @@ impl Clerk {
                 _ => None,
             })
             .collect();
-        let mut refunded = Vec::new();
+        let (mut refunded, mut changed) = (Vec::new(), false);
         if !refunds.is_empty() {
             let through = self.index.catch_up(&self.engine)?;
             let record = merchant(&self.engine, batch.merchant)?;
             let suspended = record.is_none_or(|record| record.status == MerchantStatus::Suspended);
-            refunded = refunds::refund(&self.engine, batch.merchant, suspended, &refunds, through)?;
+            (refunded, changed) = refunds::refund(&self.engine, batch.merchant, suspended, &refunds, through)?;
         }
         let mut refunded = refunded.into_iter();
         let results = batch.entries().iter().map(|entry| match entry {
             BatchEntry::Refund { .. } => Ok(refunded.next().unwrap_or(EntryResult::Refused(EntryRefusal::Unavailable))),
-            BatchEntry::RenewCertificate { request } => self.renew(batch.merchant, request),
+            BatchEntry::RenewCertificate { request } => {
+                let before = merchant(&self.engine, batch.merchant)?;
+                let result = self.renew(batch.merchant, request)?;
+                changed |= merchant(&self.engine, batch.merchant)? != before;
+                Ok(result)
+            }
             BatchEntry::FetchCertificate => {
                 let record = merchant(&self.engine, batch.merchant)?;
                 Ok(certificate(record.as_ref()))
@@ -174,7 +203,8 @@ impl Clerk {
                 Ok(found.map_or(none, EntryResult::SettlementPage))
             }
         });
-        results.collect()
+        let results = results.collect::<Result<_, OrderError>>()?;
+        Ok(CarriedOut { results, changed })
     }
 
     /// The checks of `tps merchant renew`; then the operator's approval, or, where the configuration trusts an unchanged name

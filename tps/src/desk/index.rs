@@ -4,30 +4,29 @@ use std::ops::ControlFlow;
 
 use protocol::ledger::instrument::Place;
 use protocol::response::Reason;
-use protocol::time::DAY_MS;
+use protocol::time::{MINUTE_MS, Timestamp};
 
-use super::records::{PairRecord, StoredPlace};
+use super::records::{PAIR_INDEX, PairRecord, StoredPlace};
 use crate::book::orders::OrderError;
 use crate::jobs::cursor::Cursor;
 use crate::pipeline::Engine;
 use crate::store::desk::DeskRecord;
 use crate::store::{Reader, StoreError};
 
-/// Names the index among those who read the log.
-const NAME: &str = "pairs";
 /// Transactions looked at per commit while a refund waits.
 const CHUNK: usize = 4_096;
 /// Transactions looked at per turn while nobody waits.
 const IDLE_CHUNK: usize = 2_048;
-/// A payment waits so long for a quiet moment; then it comes into the index all the same, for retention waits for the index.
-const LATE_MS: u64 = DAY_MS;
+/// A payment waits so long for a quiet moment; then it comes into the index all the same: a refund must not have all of a busy year to
+/// catch up with, and retention waits for the index.
+const LATE_MS: u64 = 60 * MINUTE_MS;
 
 /// The place up to which the log is in the index; the default before the first.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn indexed_up_to(reader: &dyn Reader) -> Result<Place, StoreError> {
-    Ok(Cursor::read(reader, &NAME.to_owned())?.map_or_else(Place::default, |cursor| cursor.place()))
+    Ok(Cursor::read(reader, &PAIR_INDEX.to_owned())?.map_or_else(Place::default, |cursor| cursor.place()))
 }
 
 /// Builds the index. One thread has it.
@@ -50,11 +49,11 @@ impl PairIndex {
         Ok(indexed_up_to(&**engine.reader())?.into())
     }
 
-    /// Whether payments have waited for a quiet moment too long.
+    /// Whether payments have waited for a quiet moment too long at `now`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(super) fn is_late(engine: &Engine) -> Result<bool, StoreError> {
+    pub(super) fn is_late(engine: &Engine, now: Timestamp) -> Result<bool, StoreError> {
         let reader = &**engine.reader();
         let mut next = None;
         reader.visit_payments(Some(indexed_up_to(reader)?), &mut |place, _| {
@@ -62,7 +61,7 @@ impl PairIndex {
             ControlFlow::Break(())
         })?;
         let batch = next.map(|number| reader.batch(number)).transpose()?.flatten();
-        Ok(batch.is_some_and(|batch| engine.now().since(batch.header.batch_time) > LATE_MS))
+        Ok(batch.is_some_and(|batch| now.since(batch.header.batch_time) > LATE_MS))
     }
 
     /// A little of the work, for turns in which nothing else is to do.
@@ -109,7 +108,7 @@ impl PairIndex {
         if last == before {
             return Ok(false);
         }
-        records.push(Cursor::new(NAME, last, 0).entry());
+        records.push(Cursor::new(PAIR_INDEX, last, 0).entry());
         engine.record(records)?;
         Ok(looked_at == most)
     }

@@ -95,19 +95,24 @@ impl DeskListener {
 
     /// Serves until `stop` becomes true, then lets what is under way end.
     pub async fn run(self, desk: DeskHandle, mut stop: watch::Receiver<bool>) {
-        let limits = Arc::new(Limits::default());
+        let limits = Arc::new(Limits::new());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) if connections.len() < CONNECTIONS_MAX => {
+                        let Some(counted) = limits.connect(peer.ip()) else {
+                            tracing::debug!(peer = %peer.ip(), "too many connections of one network; one was closed");
+                            continue;
+                        };
                         let router = router(desk.clone(), Arc::clone(&limits), peer.ip());
                         let connection = serve(self.acceptor.clone(), stream, router);
                         connections.spawn(async move {
+                            let _counted = counted;
                             let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
                         });
                     }
-                    Ok(_) => tracing::warn!("too many connections to the desk; one was closed"),
+                    Ok(_) => tracing::debug!("too many connections to the desk; one was closed"),
                     Err(error) => {
                         tracing::warn!(%error, "the desk cannot accept a connection");
                         tokio::time::sleep(Duration::from_millis(100)).await;

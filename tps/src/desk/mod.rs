@@ -8,9 +8,11 @@
 //! | [`clerk`] | judges a batch, carries it out, answers it |
 //! | `refunds`, `plan` | refund orders: accepted, carried out, done; resumed after a crash |
 //! | `index` | payments by merchant and number |
+//! | `budget` | how often somebody may come |
 //! | [`records`] | what is kept |
 //! | [`listener`] | batches over HTTPS |
 
+mod budget;
 pub mod clerk;
 mod index;
 pub mod listener;
@@ -130,7 +132,7 @@ impl Desk {
     /// what was accepted counts on theirs.
     pub fn start(engine: Arc<Engine>, realm: RealmId, mut clerk: Clerk) -> Self {
         if let Err(error) = clerk.resume() {
-            tracing::error!(%error, "refunds that were left open cannot be finished; the desk tries again with the next batch");
+            tracing::error!(%error, "refunds that were left open cannot be finished; the desk tries again");
         }
         let (queue, jobs) = bounded(QUEUE_MAX);
         let handle = DeskHandle { queue, engine: Arc::clone(&engine), realm };
@@ -167,9 +169,11 @@ fn run(engine: &Engine, mut clerk: Clerk, jobs: &Receiver<Job>) {
                 let before = std::mem::replace(&mut received, engine.counters().received());
                 idle_looks = if before == received { idle_looks.saturating_add(1) } else { 0 };
                 // Payments come first: while any arrive, the index waits, unless a refund needs it or it is late.
-                let outcome = if idle_looks >= IDLE_LOOKS { clerk.idle() } else { clerk.idle_if_late() };
-                if let Err(error) = outcome {
-                    tracing::warn!(%error, "the index of payments is not built further for now");
+                // Refunds that are open keep merchants from being settled: they wait for no batch.
+                let idle = idle_looks >= IDLE_LOOKS;
+                let index = |clerk: &mut Clerk| if idle { clerk.idle() } else { clerk.idle_if_late(engine.now()) };
+                if let Err(error) = clerk.resume().and_then(|()| index(&mut clerk)) {
+                    tracing::warn!(%error, "the desk does not get on with refunds and the index of payments for now");
                 }
             }
         }

@@ -10,6 +10,10 @@ use protocol::time::Timestamp;
 use crate::store::desk::{DeskKind, DeskRecord};
 use crate::store::{Reader, StoreError};
 
+/// The job that takes payments into the index of pairs, as its cursor names it. It has one like every job over the log, so that
+/// nothing is archived that is not in the index.
+pub const PAIR_INDEX: &str = "pairs";
+
 /// A place in the log, as records hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, BorshSerialize, BorshDeserialize)]
 pub struct StoredPlace {
@@ -205,7 +209,7 @@ pub struct MerchantBatchRecord {
     pub id: DeskBatchId,
     /// Digest of the batch.
     pub digest: Digest,
-    /// The merchant's signature for everything that was done.
+    /// The merchant's signature for everything that was done; empty where nothing was.
     pub batch: Vec<u8>,
     /// The answer: the same batch again gets these bytes.
     pub answer: Vec<u8>,

@@ -23,8 +23,8 @@ const PAYMENTS_PER_COMMIT: usize = 256;
 /// Refund orders of a batch, as the merchant wrote them.
 pub(super) type Wanted = (RefundOrderId, TransactionNumber);
 
-/// Carries out the refund orders of one merchant's batch; one result per order, in their order. `through` is where the index
-/// of pairs has come to.
+/// Carries out the refund orders of one merchant's batch; one result per order, in their order, and whether any was accepted now.
+/// `through` is where the index of pairs has come to.
 ///
 /// # Errors
 /// [`OrderError`]: what was accepted by then is carried out by [`resume`].
@@ -34,7 +34,7 @@ pub(super) fn refund(
     suspended: bool,
     wanted: &[Wanted],
     through: StoredPlace,
-) -> Result<Vec<EntryResult>, OrderError> {
+) -> Result<(Vec<EntryResult>, bool), OrderError> {
     let _debits = engine.merchant_debits();
     let mut accrued = accrued(engine, merchant);
     let mut accepted: BTreeMap<RefundOrderId, RefundOrderRecord> = BTreeMap::new();
@@ -68,7 +68,8 @@ pub(super) fn refund(
         });
     }
     let accepted: Vec<RefundOrderRecord> = accepted.into_values().collect();
-    if !accepted.is_empty() {
+    let changed = !accepted.is_empty();
+    if changed {
         let open = accepted.iter().flat_map(|record| {
             let open = OpenRefund { merchant, order: record.order };
             [record.entry(), open.entry()]
@@ -76,7 +77,7 @@ pub(super) fn refund(
         engine.record(open.collect())?;
         carry_out(engine, accepted)?;
     }
-    Ok(results)
+    Ok((results, changed))
 }
 
 fn accept(

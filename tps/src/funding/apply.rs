@@ -120,8 +120,18 @@ fn return_payout(engine: &Engine, text: &str, applied: Applied) -> Result<(), Ad
     let payout = payouts.into_iter().find(|payout| hex::encode(payout.id()) == text);
     let payout = payout
         .ok_or_else(|| AdminError::refused(format!("there is no payout {text}: see `tps settlement payouts`")))?;
-    if matches!(payout.state, PayoutState::Returned | PayoutState::Counted) {
-        return Err(AdminError::refused(format!("payout {text} was returned before; nothing was changed")));
+    match payout.state {
+        PayoutState::Sent => {}
+        // The list that it goes out with is still to be handed over: the agency would pay what the merchant has back.
+        PayoutState::Pending => {
+            let message = format!(
+                "payout {text} was not handed to the agency yet, so it cannot have come back; nothing was changed"
+            );
+            return Err(AdminError::refused(message));
+        }
+        PayoutState::Returned | PayoutState::Counted => {
+            return Err(AdminError::refused(format!("payout {text} was returned before; nothing was changed")));
+        }
     }
     let postings = [
         Posting { party: Party::Funding, asset: payout.asset, change: -payout.units },

@@ -80,6 +80,7 @@ impl FundingAdapter for Folder {
     }
 
     fn pay_out(&mut self, name: &str, list: &str) -> Result<(), AdminError> {
+        self.make()?;
         Ok(write_private(&self.path.join("out").join(name), list.as_bytes())?)
     }
 }

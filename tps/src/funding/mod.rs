@@ -60,9 +60,18 @@ pub trait FundingAdapter: Send {
 /// Carries instructions out and hands payouts over, in spare time.
 pub struct FundingJob<Adapter> {
     /// The way to the agency.
-    pub adapter: Adapter,
+    adapter: Adapter,
     /// What was fixed when the TPS was made.
-    pub realm: Realm,
+    realm: Realm,
+    /// Payouts of this cycle and those before are handed over.
+    handed_over: u64,
+}
+
+impl<Adapter> FundingJob<Adapter> {
+    /// A job for the TPS of `realm` over `adapter`.
+    pub fn new(adapter: Adapter, realm: Realm) -> Self {
+        Self { adapter, realm, handed_over: 0 }
+    }
 }
 
 impl<Adapter: FundingAdapter> Job for FundingJob<Adapter> {
@@ -71,6 +80,8 @@ impl<Adapter: FundingAdapter> Job for FundingJob<Adapter> {
     }
 
     fn step(&mut self, engine: &Engine) -> Result<Pause, AdminError> {
+        // First, so that a payout that came back is known to have gone out. What fails here keeps no deposit waiting.
+        let handed_over = payouts::hand_over(engine, &self.realm, &mut self.adapter, &mut self.handed_over);
         for Received { name, instruction } in self.adapter.receive()? {
             let outcome = match instruction {
                 Ok(instruction) => apply(engine, &self.realm, &instruction),
@@ -88,7 +99,7 @@ impl<Adapter: FundingAdapter> Job for FundingJob<Adapter> {
                 }
             }
         }
-        payouts::hand_over(engine, &self.realm, &mut self.adapter)?;
+        handed_over?;
         Ok(Pause::For(LOOK))
     }
 }

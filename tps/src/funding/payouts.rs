@@ -1,7 +1,5 @@
 //! Payouts on their way to the funding agency: one list per closed cycle.
 
-use std::collections::BTreeMap;
-
 use protocol::money::format;
 
 use super::FundingAdapter;
@@ -14,30 +12,34 @@ use crate::store::desk::DeskRecord;
 /// Records that are kept in one commit.
 const RECORDS_AT_ONCE: usize = 256;
 
-/// Hands the payouts of every closed cycle over. A list holds all payouts of its cycle, so that handing it over again, after a crash
-/// in between, gives the agency nothing new.
+/// Hands the payouts of every closed cycle after `done` over, and moves `done` to the last of them. A list holds all payouts of its
+/// cycle, so that handing it over again, after a crash in between, gives the agency nothing new.
 ///
 /// # Errors
 /// [`AdminError`] where the store or the adapter does not work.
-pub(super) fn hand_over(engine: &Engine, realm: &Realm, adapter: &mut dyn FundingAdapter) -> Result<(), AdminError> {
+pub(super) fn hand_over(
+    engine: &Engine,
+    realm: &Realm,
+    adapter: &mut dyn FundingAdapter,
+    done: &mut u64,
+) -> Result<(), AdminError> {
     let reader = engine.reader().as_ref();
-    let mut cycles: BTreeMap<u64, Vec<Payout>> = BTreeMap::new();
-    for payout in Payout::all(reader, &[])? {
-        cycles.entry(payout.cycle).or_default().push(payout);
-    }
-    for (cycle, payouts) in cycles {
-        let pending: Vec<&Payout> = payouts.iter().filter(|payout| payout.state == PayoutState::Pending).collect();
-        let closed = SettlementCycle::read(reader, &cycle.to_be_bytes())?.is_some_and(|cycle| cycle.closed);
-        if pending.is_empty() || !closed {
-            continue;
+    loop {
+        let cycle = (*done + 1).to_be_bytes();
+        if !SettlementCycle::read(reader, &cycle)?.is_some_and(|cycle| cycle.closed) {
+            return Ok(());
         }
-        adapter.pay_out(&format!("payouts-{cycle:08}.csv"), &list(realm, &payouts)?)?;
+        let payouts = Payout::all(reader, &cycle)?;
+        let pending: Vec<&Payout> = payouts.iter().filter(|payout| payout.state == PayoutState::Pending).collect();
+        if !pending.is_empty() {
+            adapter.pay_out(&format!("payouts-{:08}.csv", *done + 1), &list(realm, &payouts)?)?;
+        }
         for part in pending.chunks(RECORDS_AT_ONCE) {
             let sent = part.iter().map(|payout| Payout { state: PayoutState::Sent, ..(*payout).clone() }.entry());
             engine.record(sent.collect())?;
         }
+        *done += 1;
     }
-    Ok(())
 }
 
 /// The list of a cycle as CSV.

@@ -323,7 +323,7 @@ fn jobs(
     #[cfg(not(feature = "rocksdb"))]
     let _ = durable;
     if let Some(agency) = config.funding_key()? {
-        jobs.push(Box::new(FundingJob { adapter: Folder::new(&data.funding(), agency), realm: realm.clone() }));
+        jobs.push(Box::new(FundingJob::new(Folder::new(&data.funding(), agency), realm.clone())));
     }
     Ok(jobs)
 }

@@ -53,6 +53,10 @@ impl Closing<'_> {
     pub fn close(&self, started_at: Timestamp, until: Timestamp) -> Result<Option<SettlementCycle>, AdminError> {
         // Nobody else may take money from merchants between looking at what they have and taking it.
         let _debits = self.engine.merchant_debits();
+        // A refund that was accepted and is not through yet would be counted, but not be gone.
+        if !OpenRefund::all(self.engine.reader().as_ref(), &OpenRefund::BEGINNING)?.is_empty() {
+            return Ok(None);
+        }
         let cycle = match self.begun(started_at, until)? {
             Some(cycle) => cycle,
             None => return Ok(None),
@@ -94,10 +98,6 @@ impl Closing<'_> {
             return Err(AdminError::refused(format!(
                 "the cycle after {from} cannot end at {until}: it must end later, and not in the future"
             )));
-        }
-        // A refund that was accepted and is not through yet would be counted, but not be gone.
-        if !OpenRefund::all(reader, &OpenRefund::BEGINNING)?.is_empty() {
-            return Ok(None);
         }
         // From here on every new batch has a later time; those before are waited for, a moment.
         if self.engine.log_end().is_none() {

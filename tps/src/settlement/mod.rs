@@ -74,7 +74,7 @@ impl SettlementJob {
         }
         Err(AdminError::new(
             crate::admin::AdminErrorCode::Unavailable,
-            "payments of before the cut-off are still under way: try again in a moment",
+            "payments or refunds of before the cut-off are still under way: try again in a moment",
         ))
     }
 

@@ -16,7 +16,7 @@ use protocol::time::Timestamp;
 use super::fees::Turnover;
 use super::records::SettlementCycle;
 use crate::admin::AdminError;
-use crate::data_directory::{DataError, write_private};
+use crate::data_directory::{DataError, sync_directory, write_private};
 use crate::store::Reader;
 
 /// What a cycle brought one merchant, with the digests of its pages on the disk.
@@ -60,8 +60,12 @@ impl PageDirectory {
 
     fn write(&self, page: &SettlementPage) -> Result<Digest, AdminError> {
         let path = self.page(page.cycle, page.merchant, page.page);
-        if let Some(directory) = path.parent() {
+        if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
             std::fs::create_dir_all(directory).map_err(DataError::system("make the directory", directory))?;
+            // Of the merchant, the cycle and all cycles: a report never outlives its pages.
+            for above in directory.ancestors().skip(1).take(3) {
+                sync_directory(above).map_err(DataError::system("write into", above))?;
+            }
         }
         write_private(&path, &page.encode())?;
         Ok(page.digest())
@@ -178,5 +182,36 @@ pub fn batch_time(reader: &dyn Reader, number: u64) -> Result<Timestamp, AdminEr
     match reader.batch(number)? {
         Some(batch) => Ok(batch.header.batch_time),
         None => Err(reader.inconsistent(&format!("batch {number} is missing")).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::ids::{RefundOrderId, TransactionNumber};
+    use protocol::ledger::instrument::Place;
+
+    #[test]
+    fn a_page_takes_so_many_lines_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let pages = PageDirectory::new(directory.path(), RealmId([1; 16]));
+        let cycle = SettlementCycle::new(3, (Timestamp(1), Timestamp(2)), Place::default(), Place::default());
+        let mut lines = Lines { directory: &pages, cycle: &cycle, merchants: BTreeMap::new() };
+        let merchant = MerchantId([2; 16]);
+        let line = SettledRefund {
+            order: RefundOrderId([3; 16]),
+            number: TransactionNumber([4; 16]),
+            units: 5,
+            asset: Asset::USD6,
+            refunded_at: Timestamp(1),
+        };
+        for _ in 0..=SETTLEMENT_PAGE_LINES_MAX {
+            lines.add_refund(merchant, line).unwrap();
+        }
+        let lines = lines.finish().unwrap().remove(&merchant).unwrap();
+        assert_eq!(lines.turnovers[&Asset::USD6].refunded, 5 * (SETTLEMENT_PAGE_LINES_MAX as i128 + 1));
+        let read: Vec<_> = (0..2).map(|page| pages.read(3, merchant, page).unwrap()).collect();
+        assert_eq!(read.iter().map(SettlementPage::lines).collect::<Vec<_>>(), [SETTLEMENT_PAGE_LINES_MAX, 1]);
+        assert_eq!(read.iter().map(SettlementPage::digest).collect::<Vec<_>>(), lines.pages);
     }
 }

@@ -163,7 +163,7 @@ fn the_job_waits_for_a_day_to_gather_and_what_was_archived_can_be_refunded() {
         assert_eq!(pay(&engine, &mut customer, units), Reason::Paid);
     }
     let paid_at = engine.now();
-    tps.clerk(&engine).idle_if_late().unwrap();
+    tps.clerk(&engine).idle_if_late(engine.now()).unwrap();
     assert_eq!(indexed_up_to(engine.reader().as_ref()).unwrap(), Place::default(), "it is not late");
     settle(&engine, &tps.path("pages"));
     drain(engine);
@@ -171,7 +171,7 @@ fn the_job_waits_for_a_day_to_gather_and_what_was_archived_can_be_refunded() {
     // Older than the retention, and in the index, which was late; but a day has not gathered.
     let engine = tps.start(paid_at.plus(DAY_MS * 3 / 2));
     let mut job = RetentionJob::new(tps.data.clone(), 1);
-    tps.clerk(&engine).idle_if_late().unwrap();
+    tps.clerk(&engine).idle_if_late(engine.now()).unwrap();
     assert_ne!(indexed_up_to(engine.reader().as_ref()).unwrap(), Place::default());
     work(&engine, &mut job);
     assert_eq!(lie(&engine), (3, 0));

@@ -1,11 +1,13 @@
 //! Refunds: whole pairs, once, each payment to its payer.
 
 use protocol::codec::Canonical;
-use protocol::desk::{BatchEntry, EntryRefusal, EntryResult};
-use protocol::ids::{RefundOrderId, TransactionNumber};
+use protocol::desk::{BatchEntry, DeskErrorCode, EntryRefusal, EntryResult};
+use protocol::ids::{InstrumentId, RefundOrderId, TransactionNumber};
 use protocol::money::{Amount, Asset};
 use tps::book::orders::Order;
 use tps::book::refund::GivenBack;
+use tps::desk::records::{PairRecord, StoredPlace};
+use tps::store::desk::DeskRecord;
 
 use crate::world::*;
 
@@ -172,4 +174,27 @@ fn nothing_that_the_merchant_gets_names_payers_or_counts_them() {
         lengths.push(answer.len());
     }
     assert_eq!(lengths[0], lengths[1], "one payer or five");
+}
+
+/// An accepted refund that cannot be carried out, as after a failure in between: its money is not the merchant's any more.
+#[test]
+fn nothing_else_is_carried_out_before_what_is_open_is_done() {
+    let place = Place::new(1);
+    let mut world = World::new(&place);
+    let mut customers = world.customers(1_000, 1);
+    world.pay(&mut customers[0], OTHER, 100);
+    let unknown = world.batch(1, vec![refund(1, TransactionNumber([9; 16]))]);
+    world.results(&unknown);
+    let indexed = PairRecord::of_pair(world.engine.reader().as_ref(), SHOP, OTHER, end_of_log()).unwrap();
+    let lost = PairRecord { number: NUMBER, instrument: InstrumentId([0xee; 16]), ..indexed[0] };
+    world.engine.record(vec![lost.entry()]).unwrap();
+    let impossible = world.batch(2, vec![refund(2, NUMBER)]).encode();
+    assert_eq!(world.hand_in(&impossible), Err(DeskErrorCode::Unavailable));
+    let other = world.batch(3, vec![refund(3, OTHER)]).encode();
+    assert_eq!(world.hand_in(&other), Err(DeskErrorCode::Unavailable), "the same money would go back twice");
+    assert_eq!((world.balance(&customers[0]), world.accrued()), (900, 100));
+}
+
+fn end_of_log() -> StoredPlace {
+    protocol::ledger::instrument::Place { batch: u64::MAX, index: u16::MAX }.into()
 }

@@ -102,3 +102,46 @@ fn a_batch_with_one_byte_of_an_entry_corrupted_does_nothing_and_can_be_sent_agai
     assert_eq!(world.hand_in(&other), Err(DeskErrorCode::OtherBatch));
     world.check(&place);
 }
+
+// spec: K-100
+#[test]
+fn a_refused_batch_replayed_after_a_payment_gives_nothing_back() {
+    let place = Place::new(1);
+    let mut world = World::new(&place);
+    let mut customers = world.customers(1_000, 1);
+    let batch = world.batch(1, vec![refund(1, NUMBER)]).encode();
+    let answer = world.hand_in(&batch).unwrap();
+    world.pay(&mut customers[0], NUMBER, 100);
+    assert_eq!(world.hand_in(&batch).unwrap(), answer, "byte for byte");
+    assert_eq!((world.balance(&customers[0]), world.accrued()), (900, 100));
+}
+
+#[test]
+fn a_merchant_cannot_fill_the_disk_with_batches() {
+    let place = Place::new(1);
+    let mut world = World::new(&place);
+    let bytes = |world: &World| {
+        let mut bytes = 0;
+        let kind = [tps::store::desk::DeskKind::MerchantBatch as u8];
+        let visited = world.engine.reader().visit_desk(&kind, None, &mut |_, value| {
+            bytes += value.len();
+            std::ops::ControlFlow::Continue(())
+        });
+        visited.unwrap();
+        bytes
+    };
+    let entries: Vec<_> = (0..255).map(|order| refund(order, TransactionNumber([order; 16]))).collect();
+    let first = world.batch(0, entries.clone());
+    world.results(&first);
+    let length = first.encode().len();
+    assert!(bytes(&world) < length / 5, "of what changed nothing the refusals are kept: {} of {length}", bytes(&world));
+    let refused = (1..=255).find(|id| {
+        let batch = world.batch(*id, entries.clone()).encode();
+        world.hand_in(&batch) == Err(DeskErrorCode::Overloaded)
+    });
+    assert_eq!(refused, Some(128), "as many at once as a large merchant needs");
+    // What was answered before is answered again, and questions are, too.
+    world.results(&first);
+    let question = world.batch(254, vec![protocol::desk::BatchEntry::FetchKeySet { held: 0 }]);
+    world.results(&question);
+}

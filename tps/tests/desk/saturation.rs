@@ -113,7 +113,7 @@ fn payments_stay_fast_while_a_service_beside_them_is_saturated() {
         BatchEntry::Refund { order: RefundOrderId(order), number: *number }
     });
     let wanted: Vec<BatchEntry> = wanted.collect();
-    let batches = wanted.chunks(16).map(|entries| {
+    let batches = wanted.chunks(40).map(|entries| {
         let id = DeskBatchId(random());
         DeskBatch::new(realm.realm, SHOP, id, wall_clock(), entries.to_vec(), &shop_key()).unwrap().encode()
     });

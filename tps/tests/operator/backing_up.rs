@@ -69,6 +69,7 @@ async fn a_backup_of_a_running_server_is_whole_and_becomes_a_server() {
     assert!(findings["records"].as_u64().unwrap() > 10 && findings["audit"]["payments"].as_u64().unwrap() >= 1);
     let shown = text(&tps.run(&["backup", "verify", "one.backup", "--key-file", &key]).stdout);
     assert!(shown.contains("everything adds up") && shown.contains("NOT PROTECTED"), "{shown}");
+    tps.json(&["settlement", "close"]);
     let told = text(&tps.run(&["backup", "create", "two.backup", "--recipient", &recipient]).stdout);
     assert!(told.contains("NOT PROTECTED") && told.contains("move keys/root.toml"), "{told}");
     assert!(tps.refused(&["backup", "create", "two.backup", "--recipient", &recipient]).contains("exists already"));
@@ -83,6 +84,9 @@ async fn a_backup_of_a_running_server_is_whole_and_becomes_a_server() {
     assert_eq!(copy.json(&["account", "show", &customer.account])["balance"], balance);
     assert!(copy.run(&["audit", "--proofs"]).status.success());
     assert!(!copy.data.join("manifest.toml").exists());
+    // A merchant that had not fetched its report gets it there, with its pages.
+    let exported = copy.json(&["settlement", "export", &merchant.id, "1", "report"]);
+    assert_eq!(exported["pages"], 1);
     let (was, is) = (left(&tps.data), left(&copy.data));
     assert!(is.iter().all(|name| was.contains(name)), "{is:?}");
     let restarted = copy.serve(&[]);

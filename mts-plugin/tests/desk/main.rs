@@ -1,7 +1,9 @@
 //! The merchant at the desk: granted refunds travel once, whatever ends in between; certificates and key sets come back.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod settlements;
 
 use common::World;
 use mts_plugin::desk::{DeskClerk, DeskFailure};
@@ -135,7 +137,7 @@ async fn what_the_tps_does_not_put_through_yet_goes_again_under_the_same_name() 
     let batch = desk.batch();
     let little = EntryResult::Refused(EntryRefusal::TooLittleAccrued);
     let report = desk.clerk().answered(&world.realm.answer(&batch, results(&batch, &little)), clock::now()).unwrap();
-    assert_eq!((report.waiting, report.remarks.len()), (1, 1));
+    assert_eq!((report.waiting, report.waits.len()), (1, 1));
     assert_eq!(refund_status(&world, &offer, &sent.session.token).await, RefundStatus::Accepted);
     let later = desk.batch();
     assert_eq!(later.entries()[0], batch.entries()[0], "the same order");
@@ -168,6 +170,93 @@ async fn a_payment_after_the_refund_can_be_refunded_by_another_order() {
     let later = desk.batch();
     assert_eq!(refunds(&later), [number]);
     assert_ne!(later.entries()[0], batch.entries()[0]);
+}
+
+// spec: K-82
+#[tokio::test]
+async fn a_payment_recorded_while_its_refund_is_under_way_can_be_refunded_too() {
+    let world = World::new();
+    let (offer, _, _, _) = world.paid("song").await;
+    let number = offer.quote().number;
+    world.merchant.accept_refund(number, false).unwrap();
+    let desk = Desk::of(&world);
+    let batch = desk.batch();
+    let answer = world.realm.answer(&batch, results(&batch, &put_through()));
+    // Paid after the TPS gave back what there was, and presented before its answer came.
+    let _ = world.advised(world.proof(&offer)).await;
+    desk.clerk().answered(&answer, clock::now()).unwrap();
+    assert!(world.merchant.accept_refund(number, false).unwrap(), "nobody can tell that it was given back");
+    assert_eq!(refunds(&desk.batch()), [number]);
+}
+
+// spec: K-98
+#[tokio::test]
+async fn a_payment_that_only_a_settlement_report_shows_can_be_given_back() {
+    let world = World::new();
+    let desk = Desk::of(&world);
+    // Quoted and confirmed; its proof was never presented. And a number that nobody here has heard of.
+    let offer = world.offer("song").await;
+    let sent = world.confirmed(&offer).await;
+    let (number, unknown) = (offer.quote().number, TransactionNumber([9; 16]));
+    for number in [number, unknown] {
+        assert!(world.merchant.accept_refund(number, false).is_err(), "by mistake nothing is given back");
+        assert!(world.merchant.accept_refund(number, true).unwrap());
+        assert!(!world.merchant.accept_refund(number, true).unwrap(), "one is on its way");
+    }
+    let batch = desk.batch();
+    let mut asked = refunds(&batch);
+    asked.sort_unstable();
+    let mut both = [number, unknown];
+    both.sort_unstable();
+    assert_eq!(asked, both);
+    let answer = world.realm.answer(&batch, results(&batch, &put_through()));
+    assert_eq!(desk.clerk().answered(&answer, clock::now()).unwrap().put_through, 2);
+    // The proof of what was given back buys nothing any more, and whoever presents it learns why.
+    let late = world.advised(world.proof(&offer)).await;
+    assert!(late.is_err(), "{late:?}");
+    assert_eq!(world.fetch(&sent.session, number, 0).await, Err(Code::Refunded));
+    assert_eq!(refund_status(&world, &offer, &sent.session.token).await, RefundStatus::PutThrough);
+    // It may also be another payment than the one that went back.
+    assert_eq!(desk.store.surplus(Some(number)).unwrap().len(), 1);
+    assert!(world.merchant.accept_refund(number, false).unwrap());
+}
+
+#[tokio::test]
+async fn refunds_that_wait_keep_none_waiting_and_every_remark_is_told() {
+    let world = World::new();
+    let desk = Desk::of(&world);
+    let mut numbers = Vec::new();
+    for _ in 0..3 {
+        let (offer, _, _, _) = world.paid("song").await;
+        numbers.push(offer.quote().number);
+    }
+    world.merchant.accept_refund(numbers[0], false).unwrap();
+    let batch = desk.batch();
+    let little = EntryResult::Refused(EntryRefusal::TooLittleAccrued);
+    let report = desk.clerk().answered(&world.realm.answer(&batch, results(&batch, &little)), clock::now()).unwrap();
+    assert_eq!((report.waits.len(), report.remarks.len()), (1, 0));
+    world.merchant.accept_refund(numbers[1], false).unwrap();
+    assert_eq!(refunds(&desk.batch()), [numbers[1], numbers[0]], "the one that was never asked for comes first");
+
+    // That batch is still open; what came since goes with the next one of the same visit.
+    world.merchant.accept_refund(numbers[2], false).unwrap();
+    desk.home.keep_desk_description(&world.realm.desk_description("127.0.0.1:1", vec![0x30])).unwrap();
+    let report = desk.clerk().synchronise(|_, batch| {
+        let result = |entry: &BatchEntry| match entry {
+            BatchEntry::Refund { number, .. } if *number == numbers[0] => little.clone(),
+            BatchEntry::Refund { .. } => EntryResult::Refused(EntryRefusal::NothingPaid),
+            BatchEntry::FetchKeySet { .. } => EntryResult::KeySetHeld,
+            _ => EntryResult::Refused(EntryRefusal::NoSettlement),
+        };
+        Ok(world.realm.answer(batch, batch.entries().iter().map(result).collect()))
+    });
+    let report = report.unwrap();
+    assert_eq!((report.not_put_through, report.waiting), (2, 1));
+    for number in &numbers[1..] {
+        let told = report.remarks.iter().filter(|remark| remark.contains(&number.to_string())).count();
+        assert_eq!(told, 1, "{:?}", report.remarks);
+    }
+    assert_eq!(report.waits.len(), 1, "what waits is told once: {:?}", report.waits);
 }
 
 // spec: K-104

@@ -1,45 +1,29 @@
 //! Settlement and the funding boundary over a running pipeline.
 #![allow(clippy::unwrap_used, reason = "a test may fail here")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod funding;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use common::*;
 use protocol::codec::Canonical;
-use protocol::ids::AccountId;
+use protocol::ledger::instrument::Place;
 use protocol::ledger::posting::Party;
 use protocol::money::Asset;
 use protocol::response::{Reason, open};
 use protocol::settlement::{SettlementPage, SettlementReport};
-use protocol::signature::{DeskRole, FundingRole, SigningKey};
+use protocol::signature::{DeskRole, SigningKey};
 use protocol::time::{DAY_MS, Timestamp};
-use tps::data_directory::{FORMAT, Realm, RealmAsset};
-use tps::funding::instruction::Instruction;
-use tps::funding::{Folder, FundingJob, Outcome, apply};
-use tps::jobs::Job;
+use tps::desk::records::OpenRefund;
 use tps::pipeline::{Engine, EngineConfig};
 use tps::settlement::close::Closing;
 use tps::settlement::fees::FeeSchedule;
 use tps::settlement::pages::PageDirectory;
-use tps::settlement::records::{Payout, PayoutState, Settlement, SettlementCycle};
+use tps::settlement::records::{Settlement, SettlementCycle};
 use tps::settlement::{Schedule, Settings};
 use tps::store::desk::DeskRecord;
-
-fn realm() -> Realm {
-    Realm {
-        format: FORMAT,
-        realm: REALM,
-        root: "00".repeat(32),
-        shards: 1,
-        session_key_days: 7,
-        session_key_overlap_days: 7,
-        key_set_days: 30,
-        created_at_ms: Timestamp(1),
-        assets: vec![RealmAsset { code: Asset::USD6, exponent: 6 }],
-    }
-}
 
 fn settings(fees: FeeSchedule) -> Settings {
     Settings { schedule: Schedule::new(24, 0).unwrap(), fees: BTreeMap::from([(Asset::USD6, fees)]) }
@@ -86,6 +70,13 @@ impl Office {
         let pages: Vec<_> = pages.collect();
         report.check_pages(&pages).unwrap();
         (report, pages)
+    }
+
+    fn last_batch_time(&self) -> Timestamp {
+        let mut last = 0;
+        let reader = self.engine.reader();
+        reader.for_each_payment(&mut |place, _| last = place.batch).unwrap();
+        reader.batch(last).unwrap().unwrap().header.batch_time
     }
 
     fn sum(&self, party: Party) -> i128 {
@@ -173,97 +164,50 @@ fn a_closing_that_was_interrupted_goes_on_with_the_same_payments() {
     office.engine.drain();
 }
 
-fn deposit(id: &str, account: AccountId, amount: &str) -> Instruction {
-    Instruction::Deposit { id: id.into(), account: account.to_string(), asset: Asset::USD6, amount: amount.into() }
-}
-
-fn files(path: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
 #[test]
-fn instructions_of_the_agency_are_applied_once_and_refusals_say_why() {
+fn a_payment_at_the_cut_off_belongs_to_the_next_cycle() {
     let office = Office::new(1, FeeSchedule::default());
-    let customer = customers(&office.engine, 1, 1).remove(0);
-    let agency = SigningKey::<FundingRole>::from_seed([9; 32]);
-    let folder = office.directory.path().join("funding");
-    let mut job = FundingJob { adapter: Folder::new(&folder, agency.public()), realm: realm() };
-    job.step(&office.engine).unwrap();
-    let put = |name: &str, text: &str| std::fs::write(folder.join("in").join(name), text).unwrap();
-    put("1.json", &deposit("a", customer.account, "2").sign(&agency));
-    put("2.json", &deposit("a", customer.account, "2").sign(&agency));
-    put("3.json", &deposit("a", customer.account, "3").sign(&agency));
-    put("4.json", &deposit("b", customer.account, "1.5").sign(&SigningKey::from_seed([8; 32])));
-    put("5.json", &deposit("c", AccountId([7; 16]), "1").sign(&agency));
-    put("6.json", &deposit("d", customer.account, "0.0000001").sign(&agency));
-    put("7.unfinished", "half");
-    job.step(&office.engine).unwrap();
-    let account = customer.account;
-    let balance = office.engine.read(move |book| book.account(account).unwrap().balance).remove(0);
-    assert_eq!(balance, 2_000_001);
-    assert_eq!(files(&folder.join("in")), ["7.unfinished"]);
-    assert_eq!(files(&folder.join("done")), ["1.json", "2.json"]);
-    let refused = files(&folder.join("refused"));
-    assert_eq!(refused.len(), 8);
-    let reason = |name: &str| std::fs::read_to_string(folder.join("refused").join(name)).unwrap();
-    assert!(reason("3.json.reason").contains("another content"));
-    assert!(reason("4.json.reason").contains("signature"));
-    assert!(reason("5.json.reason").contains("no account"));
-    assert!(reason("6.json.reason").contains("decimal"), "{}", reason("6.json.reason"));
-    // A file that comes back, after a restore of the folder, does nothing.
-    put("1.json", &deposit("a", customer.account, "2").sign(&agency));
-    job.step(&office.engine).unwrap();
-    assert_eq!(office.engine.read(move |book| book.account(account).unwrap().balance).remove(0), balance);
-    assert_eq!(total(&office.engine), 0);
+    let mut customer = customers(&office.engine, 1_000_000, 1).remove(0);
+    office.pay(&mut customer, 5);
+    while office.engine.now() == office.last_batch_time() {
+        std::hint::spin_loop();
+    }
+    office.pay(&mut customer, 7);
+    let until = office.last_batch_time();
+    let closing =
+        Closing { engine: &office.engine, settings: &office.settings, pages: &office.pages, key: &office.key };
+    let cycle = closing.close(Timestamp(1), until).unwrap().unwrap();
+    let credited = |cycle: u64| office.report(cycle).0.totals[0].credited;
+    assert_eq!((cycle.until, credited(1)), (until, 5));
+    office.close();
+    assert_eq!(credited(2), 7);
     office.engine.drain();
 }
 
+/// Two crashes: one in a closing, one in a refund that was accepted after it.
 #[test]
-fn payouts_go_out_once_and_come_back_to_the_merchant() {
+fn no_cycle_is_closed_while_a_refund_is_open_not_even_one_that_was_begun() {
     let office = Office::new(1, FeeSchedule::default());
     let mut customer = customers(&office.engine, 1_000_000, 1).remove(0);
-    office.pay(&mut customer, 1_234);
-    let agency = SigningKey::<FundingRole>::from_seed([9; 32]);
-    let folder = office.directory.path().join("funding");
-    let mut job = FundingJob { adapter: Folder::new(&folder, agency.public()), realm: realm() };
-    let cycle = office.close();
-    job.step(&office.engine).unwrap();
-    let list = std::fs::read_to_string(folder.join("out").join(format!("payouts-{:08}.csv", cycle.number))).unwrap();
-    let payout = Payout::all(office.engine.reader().as_ref(), &[]).unwrap().remove(0);
-    assert_eq!(payout.state, PayoutState::Sent);
-    let id = hex::encode(payout.id());
-    assert!(list.contains(&format!("{id},1,{MERCHANT},USD6,0.001234,")), "{list}");
+    office.pay(&mut customer, 7);
+    let closed = office.close();
+    office.pay(&mut customer, 9);
+    let mut begun = SettlementCycle::new(
+        2,
+        (closed.until, office.engine.now()),
+        closed.last(),
+        Place { batch: u64::MAX, index: 0 },
+    );
+    begun.closed = false;
+    let refund = OpenRefund { merchant: MERCHANT, order: protocol::ids::RefundOrderId([1; 16]) };
+    office.engine.record(vec![begun.entry(), refund.entry()]).unwrap();
+    let closing =
+        Closing { engine: &office.engine, settings: &office.settings, pages: &office.pages, key: &office.key };
+    assert_eq!(closing.close(Timestamp(1), office.engine.now()).unwrap(), None, "its money would be paid out");
+    assert_eq!(office.sum(Party::Merchant(MERCHANT)), 9);
+    office.engine.record(vec![OpenRefund::removal(&refund.key())]).unwrap();
+    assert!(closing.close(Timestamp(1), office.engine.now()).unwrap().is_some());
     assert_eq!(office.sum(Party::Merchant(MERCHANT)), 0);
-
-    let returned = Instruction::PayoutReturned { id: "r1".into(), payout: id.clone() };
-    assert_eq!(apply(&office.engine, &realm(), &returned).unwrap(), Outcome::Applied);
-    assert_eq!(apply(&office.engine, &realm(), &returned).unwrap(), Outcome::AlreadyApplied);
-    let again = Instruction::PayoutReturned { id: "r2".into(), payout: id };
-    assert!(apply(&office.engine, &realm(), &again).unwrap_err().message.contains("returned before"));
-    assert_eq!((office.sum(Party::Merchant(MERCHANT)), total(&office.engine)), (1_234, 0));
-    let next = office.close();
-    let totals = office.report(next.number).0.totals[0];
-    assert_eq!((totals.returned, totals.payout, totals.carried_after), (1_234, 1_234, 0), "it is paid out again");
-    let third = office.close();
-    let key = Settlement::key_of(MERCHANT, third.number);
-    assert!(Settlement::read(office.engine.reader().as_ref(), &key).unwrap().is_none(), "nothing more to settle");
-    assert_eq!(total(&office.engine), 0);
-    office.engine.drain();
-}
-
-/// The adapter cannot work at all; payments do.
-#[test]
-fn payments_go_on_with_the_adapter_stopped() {
-    let office = Office::new(1, FeeSchedule::default());
-    let mut customer = customers(&office.engine, 1_000_000, 1).remove(0);
-    let blocked = office.directory.path().join("file");
-    std::fs::write(&blocked, "in the way").unwrap();
-    let mut job = FundingJob { adapter: Folder::new(&blocked, [1; 32]), realm: realm() };
-    assert!(job.step(&office.engine).is_err());
-    office.pay(&mut customer, 1);
     office.engine.drain();
 }
 

@@ -15,7 +15,7 @@ use protocol::goods::{ChunkPlan, GoodsError, GoodsOpener, digest};
 use protocol::key_set::{KeyRole, key_id};
 use protocol::operations::Operations;
 use protocol::pin::ModifierPart;
-use protocol::purchase::{QuoteOffer, QuoteRequest};
+use protocol::purchase::{OrderData, QuoteOffer, QuoteRequest};
 use protocol::request::{InstrumentKeys, seal};
 use protocol::response::{Answer, Reason, open};
 use protocol::session::AgreementSecret;
@@ -76,7 +76,8 @@ fn a_purchase_takes_these_public_key_operations_and_no_others() {
 
     let mut purchase = Purchase::new(&offer);
     let ephemeral = AgreementSecret::from_random(random());
-    let ((), done) = Operations::during(|| purchase.confirm(&offer, ephemeral, None, clock::now()).unwrap());
+    let ((), done) =
+        Operations::during(|| purchase.confirm(&offer, ephemeral, &OrderData::default(), clock::now()).unwrap());
     assert_eq!(done, takes(1, 1, 0, 0), "step 3, customer: a session with the certified key");
     let confirmation = purchase.confirmation_bytes().unwrap().to_vec();
     let (answer, done) = Operations::during(|| merchant.confirm(&confirmation).unwrap());

@@ -92,6 +92,16 @@ impl Intake {
             Self::NoProofKey => "no-proof-key",
         }
     }
+
+    /// What a request is answered, and after how many milliseconds to ask again; `None` where it is taken.
+    const fn refusal(self) -> Option<(ErrorCode, u32)> {
+        match self {
+            Self::Open => None,
+            Self::Draining => Some((ErrorCode::Draining, 1_000)),
+            Self::DiskLow => Some((ErrorCode::DiskLow, 60_000)),
+            Self::NoProofKey => Some((ErrorCode::NoProofKey, 60_000)),
+        }
+    }
 }
 
 /// A queue between two stages at one moment.
@@ -256,11 +266,8 @@ impl Engine {
 
     /// Takes a request in, or answers it with a typed error. Never waits.
     pub fn submit(&self, sealed: Sealed) {
-        match self.intake() {
-            Intake::Draining => return sealed.refuse(ErrorCode::Draining, 1_000),
-            Intake::DiskLow => return sealed.refuse(ErrorCode::DiskLow, 60_000),
-            Intake::NoProofKey => return sealed.refuse(ErrorCode::NoProofKey, 60_000),
-            Intake::Open => {}
+        if let Some((code, retry_after_ms)) = self.intake().refusal() {
+            return sealed.refuse(code, retry_after_ms);
         }
         self.shared.counters.stages.receive.items.add(1);
         if let Err(TrySendError::Full(sealed) | TrySendError::Disconnected(sealed)) = self.intake.try_send(sealed) {

@@ -15,8 +15,10 @@ use crate::store::{Reader, StoreError};
 
 /// Transactions looked at per commit while a refund waits.
 const CHUNK: usize = 4_096;
-/// Transactions looked at per turn while nobody waits.
-const IDLE_CHUNK: usize = 2_048;
+/// The same while nobody waits: payments that come meanwhile are not to wait for a large commit.
+const IDLE_CHUNK: usize = 512;
+/// Commits per turn while nobody waits.
+const IDLE_COMMITS: usize = 4;
 /// A payment waits so long for a quiet moment; then it comes into the index all the same: a refund must not have all of a busy year to
 /// catch up with, and retention waits for the index.
 const LATE_MS: u64 = 60 * MINUTE_MS;
@@ -69,15 +71,25 @@ impl PairIndex {
     /// # Errors
     /// [`OrderError`].
     pub(super) fn advance_idly(&mut self, engine: &Engine) -> Result<(), OrderError> {
-        if self.seen_commit == Some(engine.reader().last_commit()?) || self.advance(engine, IDLE_CHUNK)? {
+        if self.seen_commit == Some(engine.reader().last_commit()?) || self.advance_one_turn(engine)? {
             return Ok(());
         }
         // Everything known to be complete is in the index; how much more is complete by now?
         self.complete_below = engine.log_complete_up_to().ok_or(OrderError::Stopping)? + 1;
-        if !self.advance(engine, IDLE_CHUNK)? {
+        if !self.advance_one_turn(engine)? {
             self.seen_commit = Some(engine.reader().last_commit()?);
         }
         Ok(())
+    }
+
+    /// As much as one turn takes; whether there may be more.
+    fn advance_one_turn(&self, engine: &Engine) -> Result<bool, OrderError> {
+        for _ in 0..IDLE_COMMITS {
+            if !self.advance(engine, IDLE_CHUNK)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Takes up to `most` transactions into the index; whether there may be more.
@@ -101,15 +113,17 @@ impl PairIndex {
                     asset: payment.asset,
                     amount: payment.amount,
                 };
-                records.push(record.entry());
+                records.push(record);
             }
             ControlFlow::Continue(())
         })?;
         if last == before {
             return Ok(false);
         }
-        records.push(Cursor::new(PAIR_INDEX, last, 0).entry());
-        engine.record(records)?;
+        // Neighbours in the table are inserted one after the other: that spares the committer most of the way to them.
+        records.sort_unstable_by_key(PairRecord::key);
+        let cursor = Cursor::new(PAIR_INDEX, last, 0).entry();
+        engine.record(records.iter().map(PairRecord::entry).chain([cursor]).collect())?;
         Ok(looked_at == most)
     }
 }

@@ -1,6 +1,6 @@
 //! How many public-key operations this process has done, so that tests can state what a purchase takes (K-18, K-128).
 //!
-//! Only with the feature `operation-counts`: without it [`count`] is empty and nothing of this reaches a program.
+//! Only with the feature `operation-counts`: without it counting is empty and nothing of this reaches a program.
 
 /// Public-key operations of a process. What hashing, MACs and AEADs do is not counted: they cost a hundredth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -111,7 +111,11 @@ fn a_purchase_takes_these_public_key_operations_and_no_others() {
         let mut opener = GoodsOpener::new(&purchase.goods_key().unwrap(), plan, 0).unwrap();
         let mut received = Vec::new();
         while let Some(sealed) = merchant.next_chunk(&mut transfer).unwrap() {
-            opener.push(&sealed, |chunk| Ok::<_, GoodsError>(received.extend_from_slice(chunk))).unwrap();
+            let mut keep = |chunk: &[u8]| {
+                received.extend_from_slice(chunk);
+                Ok::<_, GoodsError>(())
+            };
+            opener.push(&sealed, &mut keep).unwrap();
         }
         opener.finish().unwrap();
         purchase.received(digest(&received)).unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::output::{NewFile, facts};
 use super::{Context, backend};
@@ -81,11 +82,11 @@ fn webhook_key(context: &Context, replace: bool) -> Result<(), AdminError> {
         )));
     }
     let key = WebhookKey::make(&data)?;
-    let text = format!(
+    let text = Zeroizing::new(format!(
         "key   {}\nfile  {}\n\nNext: give the provider the key, set `vru_http_listen` and `vru_http_url` in tps.toml, then `tps reload`.\n",
         *key,
         path.display()
-    );
+    ));
     context.output.told(&json!({ "result": "webhook-key", "key": *key, "file": path }), &text);
     Ok(())
 }
